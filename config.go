@@ -1,0 +1,180 @@
+package blockstored
+
+import (
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/blockstored/blockstored/bundle"
+)
+
+// Config says how to open an instance. [DefaultConfig] has safe, working
+// values: nothing listens beyond loopback, files lie in a folder. The yaml tags
+// are the keys of the configuration file (config.example.yaml).
+type Config struct {
+	// Name is shown to peers and people; it may change. Empty: the host's name
+	// is not used, the instance calls itself "blockstored".
+	Name string `yaml:"name"`
+	// Data is the folder of everything this node keeps. It is created with
+	// mode 0700.
+	Data string `yaml:"data"`
+	// Listen is the address of the host application's API; empty: none.
+	Listen string `yaml:"listen"`
+	// PublicURL is the base of absolute URLs in answers; empty: each request's
+	// scheme and Host.
+	PublicURL string        `yaml:"public_url"`
+	Peer      PeerConfig    `yaml:"peer"`
+	Cluster   ClusterConfig `yaml:"cluster"`
+	Storage   StorageConfig `yaml:"storage"`
+	Files     FilesConfig   `yaml:"files"`
+	Log       LogConfig     `yaml:"log"`
+
+	// Logger receives everything the instance has to say; nil: nothing is
+	// logged.
+	Logger *slog.Logger `yaml:"-"`
+	// Registerer receives the metrics; nil: none are kept. Close unregisters
+	// them.
+	Registerer prometheus.Registerer `yaml:"-"`
+	// Gatherer, when set, is served at /metrics.
+	Gatherer prometheus.Gatherer `yaml:"-"`
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time `yaml:"-"`
+	// OnFatal is told, once, of an I/O fault after which this node must not go
+	// on. The instance has stopped accepting commands; the host should exit.
+	OnFatal func(error) `yaml:"-"`
+}
+
+// PeerConfig is the listener and the manners towards other instances.
+type PeerConfig struct {
+	// Listen is the address that serves /peer/v1 and nothing else; empty: none
+	// (a site that only follows needs none).
+	Listen string `yaml:"listen"`
+	// Addresses are the URLs under which peers reach this site; empty: made
+	// from the listener.
+	Addresses []string `yaml:"addresses"`
+	// TLSCert and TLSKey are PEM files for the listener; empty: plain http,
+	// for loopback or behind a proxy that ends TLS.
+	TLSCert string `yaml:"tls_cert"`
+	TLSKey  string `yaml:"tls_key"`
+	// AllowInsecure permits plain http to peers beyond loopback.
+	AllowInsecure bool `yaml:"allow_insecure"`
+	// PollWait is how long a poll may wait at the peer for news, at most 50 s.
+	PollWait time.Duration `yaml:"poll_wait"`
+	// FreezeAfter is the age of a reachable peer's newest checkpoint that
+	// raises FREEZE. Checkpoints are renewed each minute.
+	FreezeAfter time.Duration `yaml:"freeze_after"`
+}
+
+// ClusterConfig is this node's place among the instance's nodes.
+type ClusterConfig struct {
+	// Node is this node's name, unique in the instance.
+	Node string `yaml:"node"`
+}
+
+// StorageConfig says where files are kept.
+type StorageConfig struct {
+	// Driver is "dir" or "s3".
+	Driver string    `yaml:"driver"`
+	Dir    DirConfig `yaml:"dir"`
+	S3     S3Config  `yaml:"s3"`
+	// MinFree is the free space in bytes below which writes are refused (507).
+	MinFree int64 `yaml:"min_free"`
+	// Cache is the memory in bytes for small blobs read again and again.
+	Cache int64 `yaml:"cache"`
+}
+
+// DirConfig is the local folder driver.
+type DirConfig struct {
+	// Path is the folder; empty: DATA/store.
+	Path string `yaml:"path"`
+}
+
+// S3Config is the S3-compatible driver.
+type S3Config struct {
+	Endpoint        string `yaml:"endpoint"` // http://host:port or https://host
+	Bucket          string `yaml:"bucket"`
+	Prefix          string `yaml:"prefix"`
+	Region          string `yaml:"region"`
+	AccessKeyID     string `yaml:"access_key_id"`     // empty: AWS_* environment, credentials file, IAM
+	SecretAccessKey string `yaml:"secret_access_key"` //nolint:gosec // a key's name
+	// CreateBucket makes the bucket if it is not there.
+	CreateBucket bool `yaml:"create_bucket"`
+}
+
+// FilesConfig is about the URLs of files.
+type FilesConfig struct {
+	// URLExpiry is how long a file's URL stays valid at least.
+	URLExpiry time.Duration `yaml:"url_expiry"`
+}
+
+// LogConfig is about the daemon's log; a host that sets Config.Logger need not
+// fill it.
+type LogConfig struct {
+	Level  string `yaml:"level"`  // debug, info, warn, error
+	Format string `yaml:"format"` // text, json
+}
+
+// DefaultConfig returns the defaults; data is the data folder.
+func DefaultConfig(data string) Config {
+	return Config{
+		Name:   "blockstored",
+		Data:   data,
+		Listen: "127.0.0.1:18250",
+		Peer: PeerConfig{
+			Listen:      "127.0.0.1:18251",
+			PollWait:    50 * time.Second,
+			FreezeAfter: 10 * time.Minute,
+		},
+		Cluster: ClusterConfig{Node: "node1"},
+		Storage: StorageConfig{
+			Driver:  "dir",
+			S3:      S3Config{Region: "us-east-1"},
+			MinFree: 256 << 20,
+			Cache:   64 << 20,
+		},
+		Files: FilesConfig{URLExpiry: 24 * time.Hour},
+		Log:   LogConfig{Level: "info", Format: "text"},
+	}
+}
+
+// AdminSocket returns the path of the operators' socket. It is short enough to
+// bind on every system unless the data folder's own path is very long.
+func (c Config) AdminSocket() string { return filepath.Join(c.Data, "admin.sock") }
+
+// validate checks what can be checked without opening anything.
+func (c Config) validate() error {
+	invalid := func(key, format string, args ...any) error {
+		return bundle.Errorf(bundle.KindInvalid, "configuration: "+key+": "+format, args...)
+	}
+	if c.Data == "" {
+		return invalid("data", "say where this node keeps its data")
+	}
+	switch c.Storage.Driver {
+	case "dir":
+	case "s3":
+		if c.Storage.S3.Endpoint == "" || c.Storage.S3.Bucket == "" {
+			return invalid("storage.s3", "endpoint and bucket are needed with driver s3")
+		}
+	default:
+		return invalid("storage.driver", "%q is neither dir nor s3", c.Storage.Driver)
+	}
+	if c.Peer.PollWait < 0 || c.Peer.PollWait > 50*time.Second {
+		return invalid("peer.poll_wait", "%s is not between 0s and 50s", c.Peer.PollWait)
+	}
+	if c.Peer.FreezeAfter < 3*time.Minute {
+		return invalid("peer.freeze_after", "%s is too short: checkpoints are renewed each minute, give at least 3m", c.Peer.FreezeAfter)
+	}
+	if (c.Peer.TLSCert == "") != (c.Peer.TLSKey == "") {
+		return invalid("peer.tls_cert", "give both tls_cert and tls_key, or neither")
+	}
+	if c.PublicURL != "" && !strings.HasPrefix(c.PublicURL, "http://") && !strings.HasPrefix(c.PublicURL, "https://") {
+		return invalid("public_url", "%q is not an http(s) URL", c.PublicURL)
+	}
+	if strings.TrimSpace(c.Name) == "" || len(c.Name) > 100 {
+		return invalid("name", "give 1 to 100 characters")
+	}
+	return nil
+}
