@@ -33,8 +33,8 @@ type Bundle struct {
 	Slug, Title, Description string
 	Owner                    bundle.Owner
 	Created                  int64
-	Revision                 uint64 // of the metadata; grows with every change
-	Head                     uint64 // newest version visible here, 0 for none
+	Revision                 uint64        // of the metadata; grows with every change
+	Head                     uint64        // newest version visible here, 0 for none
 	LastLeaf                 bundle.Digest // leaf hash of its newest record in its primary's log
 	State                    string        // own, copy, held, parked, withdrawn
 	Reason                   string        // for held and parked
