@@ -33,10 +33,14 @@ func appendHead(b []byte, major byte, n uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, major|27), n)
 }
 
-func appendUint(b []byte, n uint64) []byte  { return appendHead(b, cborUint, n) }
-func appendArray(b []byte, n int) []byte    { return appendHead(b, cborArray, uint64(n)) }
-func appendBytes(b []byte, v []byte) []byte { return append(appendHead(b, cborBytes, uint64(len(v))), v...) }
-func appendText(b []byte, s string) []byte  { return append(appendHead(b, cborText, uint64(len(s))), s...) }
+func appendUint(b []byte, n uint64) []byte { return appendHead(b, cborUint, n) }
+func appendArray(b []byte, n int) []byte   { return appendHead(b, cborArray, uint64(n)) }
+func appendBytes(b []byte, v []byte) []byte {
+	return append(appendHead(b, cborBytes, uint64(len(v))), v...)
+}
+func appendText(b []byte, s string) []byte {
+	return append(appendHead(b, cborText, uint64(len(s))), s...)
+}
 
 // cborReader takes values off the front of b. The first failure sticks and
 // empties it, so that callers check err once, at the end of each loop's body at
@@ -76,7 +80,7 @@ func (r *cborReader) head(major byte) uint64 {
 	for _, c := range r.b[1 : 1+width] {
 		n = n<<8 | uint64(c)
 	}
-	if len(appendHead(nil, major, n)) != 1+width {
+	if shortest := width == 1 && n >= 24 || width > 1 && n>>(4*width) != 0; !shortest {
 		r.fail("a value is not in its shortest form")
 		return 0
 	}
