@@ -82,7 +82,7 @@ func (u *upload) spoolError(err error) error {
 		dir = os.TempDir()
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return bundle.Errorf(bundle.KindNoSpace, "s3: no space in %s for an upload on its way to the bucket; free some, or set storage.s3.temp_dir: %w", dir, err)
+		return bundle.Errorf(bundle.KindNoSpace, "s3: no space in %s for an upload on its way to the bucket; free some there: %w", dir, err)
 	}
 	return bundle.Errorf(bundle.KindOther, "s3: hold an upload in %s: %w", dir, err)
 }
