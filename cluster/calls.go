@@ -1,0 +1,61 @@
+package cluster
+
+import (
+	"context"
+	"sync"
+
+	"github.com/blockstored/blockstored/bundle"
+)
+
+var errStopped = bundle.Errorf(bundle.KindUnavailable, "this node is shutting down; ask another one, or retry when it is back")
+
+// callGroup counts the goroutines that wait for raft.
+type callGroup struct {
+	mu      sync.Mutex
+	refused bool
+	running sync.WaitGroup
+}
+
+func (g *callGroup) start(f func()) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.refused {
+		return errStopped
+	}
+	g.running.Go(f)
+	return nil
+}
+
+// refuse lets no more calls start.
+func (g *callGroup) refuse() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.refused = true
+}
+
+func (g *callGroup) wait() { g.running.Wait() }
+
+// answer is what raft said, or that the caller did not wait for it.
+type answer[T any] struct {
+	value T
+	err   error
+}
+
+// call runs f, which waits for raft without a context, and returns its answer,
+// or ctx's error if that ends first; then f is waited for by stopRaft.
+func call[T any](ctx context.Context, g *callGroup, f func() (T, error)) (value T, err error, ended bool) {
+	done := make(chan answer[T], 1)
+	err = g.start(func() {
+		v, err := f()
+		done <- answer[T]{v, err}
+	})
+	if err != nil {
+		return value, err, false
+	}
+	select {
+	case a := <-done:
+		return a.value, a.err, false
+	case <-ctx.Done():
+		return value, context.Cause(ctx), true
+	}
+}

@@ -1,0 +1,161 @@
+package cluster
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/catalog"
+)
+
+// StateMachine is the catalog as the cluster sees it; [catalog.DB] is the one
+// in use. Apply, SetConfiguration and Install are never called at the same
+// time; the others may run beside them.
+type StateMachine interface {
+	// Apply applies entries in one transaction that also records the last
+	// one's index and term. Results are in order; a refusal is a result. An
+	// error is a fault of the disk or the database after which nothing may be
+	// applied any more.
+	Apply(entries []catalog.Entry) ([]catalog.Result, error)
+	// SetConfiguration records conf, opaque to the catalog, with index and
+	// term as the applied position, in one transaction.
+	SetConfiguration(index, term uint64, conf []byte) error
+	// Applied returns the position of the last applied entry, zeros if none.
+	Applied() (index, term uint64, err error)
+	// Configuration returns what SetConfiguration recorded last, and its index.
+	Configuration() (index uint64, conf []byte, err error)
+	// Sync makes everything applied before the call survive a loss of power.
+	Sync() error
+	// Backup writes a consistent copy to w: the state at some position that is
+	// not before the applied position when Backup was called, which the copy
+	// contains.
+	Backup(ctx context.Context, w io.Writer) error
+	// Install replaces the state by a copy that Backup wrote. It reads r to
+	// its end and makes the copy durable before it switches; after an error of
+	// r or a crash at any moment the old state or the whole new one is there.
+	Install(ctx context.Context, r io.Reader) error
+}
+
+// Metrics is told what the node does. Implementations must not block; nil is
+// allowed in [Config].
+type Metrics interface {
+	// ObserveApply reports one transaction of the catalog.
+	ObserveApply(entries int, took time.Duration)
+	// ObserveProposal reports one call of Propose; outcome is "applied",
+	// "refused", "failed" or "unknown".
+	ObserveProposal(outcome string, took time.Duration)
+	// SetRaft reports a change of role ("leader", "follower", "candidate",
+	// "shutdown") or term, and of the number of voters.
+	SetRaft(role string, term uint64, voters int)
+	// ObserveSnapshot reports a snapshot; kind is "stamp" (local, O(1)),
+	// "send" or "install" with the bytes copied.
+	ObserveSnapshot(kind string, bytes int64, took time.Duration)
+}
+
+// Config says how to open a node. ID, Dir and Catalog are required.
+type Config struct {
+	// ID is the node's name and incarnation ("n1-7f3a…"). A node whose disk
+	// was lost or copied comes back with a new one.
+	ID string
+	// Dir is the folder for raft.db and for copies in transit; Open makes it.
+	// One running node has it locked.
+	Dir string
+	// Catalog is the state machine. The caller opens it before the node and
+	// closes it after.
+	Catalog StateMachine
+	// Bootstrap makes this node, when it has no state yet, the only voter of a
+	// new cluster. Without it an empty node waits to be added by a leader.
+	Bootstrap bool
+
+	// Listener accepts the other nodes; the node closes it. Nil opens no port:
+	// the node can be the only one of its cluster.
+	Listener net.Listener
+	// Advertise is the address the others dial; by default the Listener's.
+	Advertise string
+
+	// OnFatal is called at most once, on a goroutine of its own, after the
+	// catalog failed and the node stopped taking part. It must not call Close
+	// and wait for it; tell the owner of the node to do that.
+	OnFatal func(error)
+	// Logger receives the node's and Raft's lines; nil discards them.
+	Logger *slog.Logger
+	// Now is the clock for measurements and the age of log entries; nil means
+	// time.Now. Nothing that is replicated depends on it.
+	Now func() time.Time
+	// Metrics may be nil.
+	Metrics Metrics
+
+	// HeartbeatTimeout (1 s) is how long a follower waits for its leader
+	// before it calls an election, ElectionTimeout (1 s) how long a candidate
+	// waits for votes, LeaderLease (500 ms, at most HeartbeatTimeout) how long
+	// a leader goes on without hearing from a quorum. A node that is the only
+	// voter waits for none of them.
+	HeartbeatTimeout, ElectionTimeout, LeaderLease time.Duration
+	// RPCTimeout (10 s) bounds one exchange with another node; a copy of the
+	// catalog gets that much for every 256 KiB.
+	RPCTimeout time.Duration
+	// Retention says how much of the log stays for nodes that were away.
+	Retention Retention
+}
+
+// Retention bounds the log that is kept behind the applied position, so that a
+// node that was restarted catches up from entries and needs no whole copy.
+type Retention struct {
+	// Soft is the size in bytes below which nothing is dropped (64 MiB).
+	Soft int64
+	// Age keeps younger entries beyond Soft (30 minutes).
+	Age time.Duration
+	// Hard is the size in bytes above which entries of any age go (512 MiB).
+	Hard int64
+	// Check is the time between two looks (1 minute).
+	Check time.Duration
+}
+
+func (c Config) withDefaults() (Config, error) {
+	switch {
+	case c.ID == "":
+		return c, bundle.Errorf(bundle.KindInvalid, "cluster: a node needs an id")
+	case c.Dir == "":
+		return c, bundle.Errorf(bundle.KindInvalid, "cluster: a node needs a folder")
+	case c.Catalog == nil:
+		return c, bundle.Errorf(bundle.KindInvalid, "cluster: a node needs a catalog")
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Metrics == nil {
+		c.Metrics = noMetrics{}
+	}
+	if c.OnFatal == nil {
+		c.OnFatal = func(error) {}
+	}
+	orDefault(&c.HeartbeatTimeout, time.Second)
+	orDefault(&c.ElectionTimeout, max(time.Second, c.HeartbeatTimeout))
+	orDefault(&c.LeaderLease, min(500*time.Millisecond, c.HeartbeatTimeout))
+	orDefault(&c.RPCTimeout, 10*time.Second)
+	orDefault(&c.Retention.Soft, 64<<20)
+	orDefault(&c.Retention.Age, 30*time.Minute)
+	orDefault(&c.Retention.Hard, 512<<20)
+	orDefault(&c.Retention.Check, time.Minute)
+	return c, nil
+}
+
+func orDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+type noMetrics struct{}
+
+func (noMetrics) ObserveApply(int, time.Duration)              {}
+func (noMetrics) ObserveProposal(string, time.Duration)        {}
+func (noMetrics) SetRaft(string, uint64, int)                  {}
+func (noMetrics) ObserveSnapshot(string, int64, time.Duration) {}

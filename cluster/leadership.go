@@ -1,0 +1,233 @@
+package cluster
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// leadership runs the work of a leader. There is at most one session, and a new
+// one begins only after the work of the one before has ended.
+type leadership struct {
+	mu      sync.Mutex
+	works   []work
+	session *session
+	ended   bool          // by stopRaft: no session any more
+	changed chan struct{} // closed and replaced when session or its state changes
+	running sync.WaitGroup
+}
+
+type work func(ctx context.Context, term uint64)
+
+// session is one stretch of leadership.
+type session struct {
+	term   uint64
+	ready  bool // everything committed before the term is applied here
+	lost   bool // leadership has ended
+	start  func(work)
+	cancel context.CancelFunc
+	done   chan struct{} // closed when the session and its work have ended
+	works  sync.WaitGroup
+}
+
+// lose is called with the leadership's mu held.
+func (s *session) lose() {
+	s.ready, s.lost = false, true
+	s.cancel()
+}
+
+// current reports whether there is a session, whether it is ready, and a channel that is
+// closed at the next change.
+func (l *leadership) current() (leading, ready bool, changed <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.session == nil || l.session.lost {
+		return false, false, l.changed
+	}
+	return true, l.session.ready, l.changed
+}
+
+// signal wakes who waits for a change. The caller holds l.mu.
+func (l *leadership) signal() {
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// begin opens a session. prepare runs in it first, and the work starts when it
+// reports true.
+func (l *leadership) begin(term uint64, prepare func(context.Context) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
+	var before <-chan struct{}
+	if l.session != nil { // a loss that was not reported
+		l.session.lose()
+		before = l.session.done
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &session{term: term, cancel: cancel, done: make(chan struct{})}
+	s.start = func(w work) { s.works.Go(func() { w(ctx, term) }) }
+	l.session = s
+	l.signal()
+	l.running.Go(func() {
+		defer close(s.done)
+		defer s.works.Wait()
+		if before != nil {
+			<-before
+		}
+		if ctx.Err() == nil && prepare(ctx) {
+			l.makeReady(s)
+		}
+		<-ctx.Done()
+	})
+}
+
+func (l *leadership) makeReady(s *session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.lost {
+		return
+	}
+	s.ready = true
+	for _, w := range l.works {
+		s.start(w)
+	}
+	l.signal()
+}
+
+// lose ends the session's context at once; begin waits for its work.
+func (l *leadership) lose() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.session == nil {
+		return
+	}
+	l.session.lose()
+	l.signal()
+}
+
+// end ends leadership for good and waits for all work.
+func (l *leadership) end() {
+	l.mu.Lock()
+	l.ended = true
+	if l.session != nil {
+		l.session.lose()
+	}
+	l.signal()
+	l.mu.Unlock()
+	l.running.Wait()
+}
+
+func (l *leadership) register(w work) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.works = append(l.works, w)
+	if l.session != nil && l.session.ready {
+		l.session.start(w)
+	}
+}
+
+// WhileLeader registers work for as long as this node is open. Each time the
+// node becomes the leader and everything committed before is applied here, fn
+// is called on a goroutine of its own with the term; ctx ends when leadership
+// does. One fn never runs twice at the same time on this node: it must return
+// soon after ctx ends, as the next stretch of leadership and Close wait for it.
+// If it returns earlier it is called again in the next stretch only. Another
+// node may lead before fn has noticed: what fn proposes must hold then, too.
+func (n *Node) WhileLeader(fn func(ctx context.Context, term uint64)) { n.leadership.register(fn) }
+
+// lead follows raft's word on who leads. Raft waits for it, so it never blocks.
+func (n *Node) lead() {
+	for {
+		select {
+		case leading := <-n.notify:
+			if !leading {
+				n.logger.Info("lost leadership", "node", n.id)
+				n.leadership.lose()
+				continue
+			}
+			term := n.raft.CurrentTerm()
+			n.logger.Info("leading", "node", n.id, "term", term)
+			n.leadership.begin(term, func(ctx context.Context) bool { return n.prepare(ctx, term) })
+		case <-n.closing:
+			return
+		}
+	}
+}
+
+// prepare makes the state current: it reports whether everything committed
+// before the term is applied here.
+func (n *Node) prepare(ctx context.Context, term uint64) bool {
+	_, err, ended := call(ctx, &n.calls, func() (struct{}, error) {
+		return struct{}{}, n.raft.Barrier(n.rpcLimit).Error()
+	})
+	if ended || ctx.Err() != nil {
+		return false
+	}
+	if err == nil {
+		err = n.fsm.failed()
+	}
+	if err != nil {
+		// Raft says by itself that leadership is lost, or the node stops.
+		n.logger.Warn("leading, but the state could not be made current", "term", term, "error", err)
+		return false
+	}
+	return true
+}
+
+// announce corrects this node's address among the members if it listens
+// elsewhere than when it was added.
+func (n *Node) announce(ctx context.Context) {
+	for _, s := range n.servers() {
+		if s.ID != n.id || s.Address == n.self || s.Suffrage != raft.Voter {
+			continue
+		}
+		if err := n.AddVoter(ctx, string(n.id), string(n.self)); err != nil {
+			n.logger.Warn("could not announce this node's address", "address", n.self, "error", err)
+		}
+	}
+}
+
+// campaign makes the only voter stand for election at once instead of waiting
+// for a leader that cannot exist: raft's own message for handing leadership
+// over does that. If it fails, the ordinary timeout elects.
+func (n *Node) campaign() {
+	req := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
+		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.id), Addr: []byte(n.self),
+	}}
+	_ = n.calls.start(func() {
+		if err := n.transport.TimeoutNow(n.id, n.self, req, &raft.TimeoutNowResponse{}); err != nil {
+			n.logger.Debug("could not stand for election at once", "error", err)
+		}
+	})
+}
+
+// WaitLeader returns nil when this node leads and its state is current, or when
+// it follows a leader it has heard from; ctx's error if that ends first.
+func (n *Node) WaitLeader(ctx context.Context) error {
+	// Who follows is told by raft without a channel, so look now and then.
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		leading, ready, changed := n.leadership.current()
+		if ready {
+			return nil
+		}
+		if _, id := n.raft.LeaderWithID(); !leading && id != "" && id != n.id {
+			return nil
+		}
+		if err := n.stopped(); err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-tick.C:
+		case <-ctx.Done():
+			return n.noLeader(context.Cause(ctx))
+		}
+	}
+}

@@ -1,0 +1,223 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/blockstored/blockstored/bundle"
+)
+
+// Member is a node of the cluster, as its log records it.
+type Member struct {
+	ID, Address string
+	Voter       bool
+}
+
+// Stats is a look at a node for operators and metrics.
+type Stats struct {
+	ID            string
+	Role          string // leader, follower, candidate or shutdown
+	Leader        string // id, "" if unknown
+	LeaderAddress string
+	Term          uint64
+	Applied       uint64        // last entry in the catalog
+	Commit        uint64        // last entry known to be committed
+	LastLog       uint64        // last entry stored here
+	LastContact   time.Duration // since the leader was heard; 0 on the leader, negative if never
+	LogBytes      int64         // raft.db in use
+	Members       []Member
+}
+
+// Stats returns a look at the node. After Close, only what needs no raft.db.
+func (n *Node) Stats() Stats {
+	addr, id := n.raft.LeaderWithID()
+	s := Stats{
+		ID: string(n.id), Role: role(n.raft.State()), Leader: string(id), LeaderAddress: string(addr),
+		Term: n.raft.CurrentTerm(), Applied: n.fsm.position().index,
+		Commit: n.raft.CommitIndex(), LastLog: n.raft.LastIndex(),
+	}
+	if s.Role != "leader" {
+		s.LastContact = -1
+		if at := n.raft.LastContact(); !at.IsZero() {
+			s.LastContact = max(0, n.now().Sub(at))
+		}
+	}
+	if n.stopped() == nil {
+		s.LogBytes = n.logBytes()
+	}
+	for _, m := range n.servers() {
+		s.Members = append(s.Members, Member{ID: string(m.ID), Address: string(m.Address), Voter: m.Suffrage == raft.Voter})
+	}
+	return s
+}
+
+// AddVoter lets the node id, which listens at address, take part and vote; it
+// changes the address of one that does. It returns when the change is
+// committed; the new node may still be receiving its copy. Only the leader can;
+// errors have KindUnavailable as those of [Node.Propose].
+func (n *Node) AddVoter(ctx context.Context, id, address string) error {
+	if id == "" || address == "" {
+		return bundle.Errorf(bundle.KindInvalid, "a node to add needs an id and an address")
+	}
+	return n.changeMembers(ctx, func(wait time.Duration) raft.IndexFuture {
+		return n.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(address), 0, wait)
+	})
+}
+
+// Remove takes the node id out of the cluster. Only the leader can; a leader
+// that removes itself steps down.
+func (n *Node) Remove(ctx context.Context, id string) error {
+	return n.changeMembers(ctx, func(wait time.Duration) raft.IndexFuture {
+		return n.raft.RemoveServer(raft.ServerID(id), 0, wait)
+	})
+}
+
+func (n *Node) changeMembers(ctx context.Context, change func(time.Duration) raft.IndexFuture) error {
+	if err := n.stopped(); err != nil {
+		return err
+	}
+	_, err, ended := call(ctx, &n.calls, func() (struct{}, error) {
+		return struct{}{}, change(enqueueTimeout).Error()
+	})
+	switch {
+	case err == nil:
+		return nil
+	case ended:
+		return bundle.Errorf(bundle.KindUnavailable, "the change of members was not confirmed; look at the members and retry: %w", err).
+			With("outcome", "unknown")
+	default:
+		return n.proposalError(err)
+	}
+}
+
+func (n *Node) servers() []raft.Server {
+	future := n.raft.GetConfiguration()
+	if future.Error() != nil {
+		return nil
+	}
+	return future.Configuration().Servers
+}
+
+func (n *Node) otherVoters() (count int) {
+	for _, s := range n.servers() {
+		if s.ID != n.id && s.Suffrage == raft.Voter {
+			count++
+		}
+	}
+	return count
+}
+
+// soleVoter reports whether this node alone decides.
+func (n *Node) soleVoter() bool {
+	for _, s := range n.servers() {
+		if s.ID == n.id && s.Suffrage == raft.Voter {
+			return n.otherVoters() == 0
+		}
+	}
+	return false
+}
+
+// members tells the transport where to reach a node: this one where it really
+// listens, others where the log says.
+type members struct{ node *Node }
+
+func (m members) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
+	if id == m.node.id {
+		return m.node.self, nil
+	}
+	for _, s := range m.node.servers() {
+		if s.ID == id {
+			return s.Address, nil
+		}
+	}
+	return "", fmt.Errorf("node %s is no member", id)
+}
+
+func role(s raft.RaftState) string {
+	switch s {
+	case raft.Leader:
+		return "leader"
+	case raft.Candidate:
+		return "candidate"
+	case raft.Shutdown:
+		return "shutdown"
+	default:
+		return "follower"
+	}
+}
+
+// observe passes what raft reports on to the metrics.
+func (n *Node) observe(observations <-chan raft.Observation) {
+	report := func() {
+		voters := 0
+		for _, s := range n.servers() {
+			if s.Suffrage == raft.Voter {
+				voters++
+			}
+		}
+		n.metrics.SetRaft(role(n.raft.State()), n.raft.CurrentTerm(), voters)
+	}
+	report()
+	for {
+		select {
+		case o := <-observations:
+			switch d := o.Data.(type) {
+			case raft.FailedHeartbeatObservation:
+				n.logger.Warn("a node does not answer", "node", d.PeerID, "last_contact", d.LastContact)
+			case raft.ResumedHeartbeatObservation:
+				n.logger.Info("a node answers again", "node", d.PeerID)
+			}
+			report()
+		case <-n.closing:
+			report()
+			return
+		}
+	}
+}
+
+// compact drops the part of the log that nobody needs, when there is one.
+func (n *Node) compact() {
+	tick := time.NewTicker(n.retention.Check)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if cut := n.trail.cut(n.now()); cut > 0 {
+				if err := n.dropLog(cut); err != nil {
+					n.logger.Warn("could not shorten the log; it grows until that succeeds", "error", err)
+				}
+			}
+		case <-n.closing:
+			return
+		}
+	}
+}
+
+// dropLog takes a snapshot, which makes the catalog durable, and drops the log
+// up to cut.
+func (n *Node) dropLog(cut uint64) error {
+	rc := n.raft.ReloadableConfig()
+	last := n.raft.LastIndex()
+	if last < cut {
+		return nil
+	}
+	rc.TrailingLogs = last - cut
+	if err := n.raft.ReloadConfig(rc); err != nil {
+		return err
+	}
+	_, err, _ := call(context.Background(), &n.calls, func() (struct{}, error) {
+		return struct{}{}, n.raft.Snapshot().Error()
+	})
+	if errors.Is(err, raft.ErrNothingNewToSnapshot) || errors.Is(err, errStopped) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	n.trail.dropped(cut)
+	return nil
+}

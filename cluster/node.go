@@ -1,0 +1,283 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+
+	"github.com/blockstored/blockstored/bundle"
+)
+
+// Node is one member of the cluster. Its methods may be called from any
+// goroutine. A Node owns its goroutines, raft.db, the transport and the
+// listener; the catalog stays the caller's.
+type Node struct {
+	id        raft.ServerID
+	logger    *slog.Logger
+	metrics   Metrics
+	now       clock
+	rpcLimit  time.Duration
+	retention Retention
+
+	raft      *raft.Raft
+	fsm       *fsm
+	trail     *trail
+	store     *raftboltdb.BoltStore
+	path      string // of raft.db
+	transport *raft.NetworkTransport
+	self      raft.ServerAddress
+
+	leadership leadership
+	calls      callGroup // goroutines that wait for an answer of raft
+
+	closing chan struct{} // closed when Close begins
+	faults  chan error    // the first fault of the catalog
+	notify  chan bool     // leadership gained or lost
+	loops   sync.WaitGroup
+	halt    func() error // stops raft, once
+	close   func() error // the rest of Close, once
+}
+
+// Open starts a node and returns at once: use [Node.WaitLeader] to wait until
+// it can serve. With ctx cancelled it returns without starting. The caller must
+// Close the node before it closes the catalog. Errors have KindInvalid for a
+// wrong Config, KindUnavailable if another process runs the node, and
+// KindCorrupt if log and catalog do not belong together.
+func Open(ctx context.Context, config Config) (*Node, error) {
+	config, err := config.withDefaults()
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		if config.Listener != nil {
+			err = errors.Join(err, config.Listener.Close())
+		}
+		return nil, err
+	}
+	n := &Node{
+		id: raft.ServerID(config.ID), logger: config.Logger, metrics: config.Metrics, now: config.Now,
+		rpcLimit: config.RPCTimeout, retention: config.Retention,
+		trail:   &trail{retention: config.Retention},
+		path:    filepath.Join(config.Dir, "raft.db"),
+		closing: make(chan struct{}),
+		faults:  make(chan error, 1),
+		notify:  make(chan bool, 8),
+	}
+	n.leadership.changed = make(chan struct{})
+	n.fsm = &fsm{
+		catalog: config.Catalog, metrics: config.Metrics, now: config.Now, trail: n.trail,
+		onFailure: func(err error) { n.faults <- err }, // called once; there is room for one
+	}
+	layer := newStreamLayer(config.Listener, config.Advertise)
+	n.self = raft.ServerAddress(layer.Addr().String())
+	if err := n.start(config, layer); err != nil {
+		return nil, errors.Join(err, layer.Close())
+	}
+	return n, nil
+}
+
+// start opens what is on disk and starts raft. After an error it has closed
+// what it opened, except layer.
+func (n *Node) start(config Config, layer raft.StreamLayer) (err error) {
+	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
+		return fmt.Errorf("make the cluster's folder: %w", err)
+	}
+	if err := n.fsm.load(); err != nil {
+		return err
+	}
+	snapshots, err := newSnapshotStore(transitDir(config.Dir), n.fsm, n.closing)
+	if err != nil {
+		return fmt.Errorf("prepare the folder for copies: %w", err)
+	}
+	if n.store, err = openStore(n.path); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.store.Close())
+		}
+	}()
+	if err := n.checkLog(); err != nil {
+		return err
+	}
+	// An entry may have 512 KiB, so the cache can grow to 64 MiB.
+	logs, err := raft.NewLogCache(128, n.store)
+	if err != nil {
+		return err
+	}
+	conf := n.raftConfig(config)
+	n.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: layer, MaxPool: 3, Timeout: config.RPCTimeout, Logger: conf.Logger,
+		ServerAddressProvider: members{n},
+	})
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.transport.Close())
+		}
+	}()
+	if config.Bootstrap {
+		if err := n.bootstrap(conf, logs, snapshots); err != nil {
+			return err
+		}
+	}
+	if n.raft, err = raft.NewRaft(conf, n.fsm, logs, n.store, snapshots, n.transport); err != nil {
+		return fmt.Errorf("start raft: %w", err)
+	}
+	n.run(config.OnFatal)
+	return nil
+}
+
+func (n *Node) raftConfig(config Config) *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = n.id
+	c.Logger = raftLogger(config.Logger)
+	c.HeartbeatTimeout = config.HeartbeatTimeout
+	c.ElectionTimeout = config.ElectionTimeout
+	c.LeaderLeaseTimeout = config.LeaderLease
+	c.BatchApplyCh = true
+	c.NotifyCh = n.notify
+	c.NoSnapshotRestoreOnStart = true // the catalog is its own snapshot
+	c.NoLegacyTelemetry = true
+	c.ShutdownOnRemove = false // Close does it, in its order
+	// The node decides itself when to snapshot and how much log to keep.
+	c.SnapshotInterval = 1000 * time.Hour
+	c.SnapshotThreshold = 1 << 62
+	return c
+}
+
+func (n *Node) bootstrap(conf *raft.Config, logs raft.LogStore, snapshots raft.SnapshotStore) error {
+	exists, err := raft.HasExistingState(logs, n.store, snapshots)
+	if err != nil || exists {
+		return err
+	}
+	err = raft.BootstrapCluster(conf, logs, n.store, snapshots, n.transport, raft.Configuration{
+		Servers: []raft.Server{{Suffrage: raft.Voter, ID: n.id, Address: n.self}},
+	})
+	if err != nil {
+		return fmt.Errorf("begin a new cluster: %w", err)
+	}
+	return nil
+}
+
+// run starts the node's loops once raft runs.
+func (n *Node) run(onFatal func(error)) {
+	n.halt = sync.OnceValue(n.stopRaft)
+	n.close = sync.OnceValue(n.shutdown)
+	observations := make(chan raft.Observation, 64)
+	observer := raft.NewObserver(observations, false, nil)
+	n.raft.RegisterObserver(observer)
+	n.loops.Go(func() {
+		defer n.raft.DeregisterObserver(observer)
+		n.observe(observations)
+	})
+	n.WhileLeader(func(ctx context.Context, _ uint64) { n.announce(ctx) })
+	n.loops.Go(n.lead)
+	n.loops.Go(n.compact)
+	n.loops.Go(func() { n.watchFaults(onFatal) })
+	if n.soleVoter() {
+		n.campaign()
+	}
+}
+
+// watchFaults takes the node out of the cluster when its catalog has failed.
+func (n *Node) watchFaults(onFatal func(error)) {
+	select {
+	case err := <-n.faults:
+		n.logger.Error("the catalog failed; this node stops taking part", "error", err)
+		if haltErr := n.halt(); haltErr != nil {
+			n.logger.Error("stopping raft", "error", haltErr)
+		}
+		onFatal(err)
+	case <-n.closing:
+	}
+}
+
+// Close hands leadership over if there is somebody to take it, ends the work
+// registered with WhileLeader, stops raft, and returns when every goroutine of
+// the node has ended and raft.db is closed. Further calls return the same.
+// Other methods answer KindUnavailable afterwards.
+func (n *Node) Close() error { return n.close() }
+
+func (n *Node) shutdown() error {
+	close(n.closing)
+	err := n.halt()
+	n.loops.Wait()
+	return errors.Join(err, n.store.Close())
+}
+
+// stopRaft ends the node's part in the cluster. Raft leaves some futures
+// without an answer when it shuts down, so whoever waits for one is let out
+// first, while raft still answers.
+func (n *Node) stopRaft() error {
+	n.calls.refuse()
+	if n.raft.State() == raft.Leader && n.otherVoters() > 0 {
+		if err := n.raft.LeadershipTransfer().Error(); err != nil {
+			n.logger.Warn("could not hand over leadership; the others elect after their timeout", "error", err)
+		}
+	}
+	n.leadership.end()
+	n.calls.wait()
+	err := n.raft.Shutdown().Error()
+	n.transport.CloseStreams()
+	return err
+}
+
+// openStore opens raft.db: the log, the term and the vote. Every write is
+// synced before raft goes on.
+func openStore(path string) (*raftboltdb.BoltStore, error) {
+	store, err := raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: boltOptions()})
+	if errors.Is(err, errLocked) {
+		return nil, bundle.Errorf(bundle.KindUnavailable,
+			"%s is in use: another process runs this node; stop it first", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return store, nil
+}
+
+// checkLog refuses a log and a catalog that do not belong together, before raft
+// would panic or, worse, elect on them.
+func (n *Node) checkLog() error {
+	first, err := n.store.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("read %s: %w", n.path, err)
+	}
+	last, err := n.store.LastIndex()
+	if err != nil {
+		return fmt.Errorf("read %s: %w", n.path, err)
+	}
+	at := n.fsm.position()
+	if at.index > 0 && len(at.conf) == 0 {
+		return bundle.Errorf(bundle.KindCorrupt,
+			"the catalog stands at entry %d but names no members: restore it from a backup", at.index)
+	}
+	term, err := n.store.GetUint64([]byte("CurrentTerm"))
+	if err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+		return fmt.Errorf("read %s: %w", n.path, err)
+	}
+	if at.index > 0 && term < at.term {
+		return bundle.Errorf(bundle.KindCorrupt,
+			"the catalog stands at entry %d of term %d but %s knows only term %d: one of them was deleted or replaced; "+
+				"put it back, or restore both from a backup", at.index, at.term, n.path, term)
+	}
+	if last > at.index {
+		var entry raft.Log
+		if err := n.store.GetLog(at.index+1, &entry); err != nil {
+			return bundle.Errorf(bundle.KindCorrupt,
+				"the catalog stands at entry %d and the log in %s goes from %d to %d, without the next one: "+
+					"the catalog is older than the log; put the right one back, or restore both from a backup: %w",
+				at.index, n.path, first, last, err)
+		}
+	}
+	n.trail.seed(first, last, n.logBytes())
+	return nil
+}
