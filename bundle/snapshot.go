@@ -41,8 +41,12 @@ type Link struct {
 }
 
 // Marked reports whether the link breaks the rules for writing, as an import of
-// old data may: it names version 0, or the bundle that holds it, which is self.
-func (l Link) Marked(self ID) bool { return l.Direct.Version == 0 || l.Direct.Bundle == self }
+// old data may: it names version 0, or leads to the bundle that holds it, which
+// is self.
+func (l Link) Marked(self ID) bool {
+	return l.Direct.Version == 0 || l.Direct.Bundle == self ||
+		slices.ContainsFunc(l.Indirect, func(d Dependency) bool { return d.Bundle == self })
+}
 
 // Snapshot is the whole content of a version, in memory. [Encode] wants it
 // sorted: see [Snapshot.Sort].
