@@ -1,0 +1,228 @@
+package primary
+
+import (
+	"context"
+
+	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/catalog"
+)
+
+// CommitOptions is what a version says about itself. License and Attribution
+// are free text; Redistribute says who may pass the version on: "none", "peers",
+// "any", or "" for what the instance's settings say.
+type CommitOptions struct {
+	ChangeDescription string
+	License           string
+	Attribution       string
+	Redistribute      string
+}
+
+func (o *CommitOptions) check() error {
+	faults := []fault{
+		textField("change_description", &o.ChangeDescription, maxChangeDescription),
+		textField("license", &o.License, maxChangeDescription),
+		textField("attribution", &o.Attribution, maxChangeDescription),
+	}
+	switch o.Redistribute {
+	case "", "none", "peers", "any":
+	default:
+		faults = append(faults, fault{"redistribute", "Choose one of none, peers, any."})
+	}
+	return checkFields(faults...)
+}
+
+// Commit makes a draft the next version of its bundle. When it returns, the
+// version is durable, the draft's overlay is empty, and its base is the version.
+//
+// If the bundle moved on since the draft's base, the draft's changes are made to
+// the newest version. Where both changed the same the error is a
+// *[ConflictError] and nothing changes. A draft that does not differ from its
+// base is KindInvalid, "Draft has no changes to commit.".
+//
+// The cost grows with the paths that the draft touches, not with the bundle.
+func (p *Primary) Commit(ctx context.Context, draft bundle.ID, o CommitOptions) (catalog.Version, error) {
+	start := p.now()
+	if err := o.check(); err != nil {
+		return catalog.Version{}, err
+	}
+	d, err := look(ctx, p, draft, (*catalog.View).Draft)
+	if err != nil {
+		return catalog.Version{}, err
+	}
+	leave, err := p.enterCommit(ctx, d)
+	if err != nil {
+		return catalog.Version{}, err
+	}
+	defer leave()
+	r, done, err := p.answered(ctx)
+	for attempt := 0; !done && err == nil; attempt++ {
+		r, err = p.commitOnce(ctx, attempt, draft, o)
+		done = err == nil
+		if mendable(err) && attempt < maxAttempts {
+			err = nil
+		}
+	}
+	if err != nil {
+		return catalog.Version{}, err
+	}
+	v, err := look(ctx, p, bundle.VersionRef{Bundle: d.Bundle, Number: r.Number}, (*catalog.View).Version)
+	if err == nil {
+		p.metrics.Commit(p.now().Sub(start))
+	}
+	return v, err
+}
+
+// enterCommit waits until no other change of the draft and no other commit of
+// its bundle is under way here.
+func (p *Primary) enterCommit(ctx context.Context, d catalog.Draft) (leave func(), err error) {
+	leaveDraft, err := p.drafts.enter(ctx, d.ID)
+	if err != nil {
+		return nil, err
+	}
+	leaveBundle, err := p.commits.enter(ctx, d.Bundle)
+	if err != nil {
+		leaveDraft()
+		return nil, err
+	}
+	return func() { leaveBundle(); leaveDraft() }, nil
+}
+
+// mendable reports whether a refused commit or rebase is worth proposing anew,
+// from what the catalog holds by then.
+func mendable(err error) bool {
+	return err != nil && (moved(err) || bundle.IsKind(err, bundle.KindBlobGone))
+}
+
+// commitOnce composes and proposes a version of the draft as it is now.
+func (p *Primary) commitOnce(ctx context.Context, attempt int, draft bundle.ID, o CommitOptions) (catalog.Result, error) {
+	s, err := p.load(ctx, draft)
+	if err != nil {
+		return catalog.Result{}, err
+	}
+	head, m, err := p.mergeOnHead(ctx, s)
+	if err != nil {
+		return catalog.Result{}, err
+	}
+	if !m.changed {
+		return catalog.Result{}, bundle.Errorf(bundle.KindInvalid, "Draft has no changes to commit.").With("reason", "no_changes")
+	}
+	content, blobs, err := p.writeManifest(ctx, head, m)
+	if err != nil {
+		return catalog.Result{}, err
+	}
+	body := catalog.CommitVersion{
+		Draft:        draft,
+		Revision:     s.draft.Revision,
+		ExpectedHead: s.head.Number,
+		Snapshot: catalog.Snapshot{
+			Manifest: content.Digest(),
+			Files:    int64(content.NumFiles()),
+			Bytes:    content.Bytes(),
+			Deps:     depsOf(m.links),
+		},
+		ChangeDescription: o.ChangeDescription,
+		License:           o.License,
+		Attribution:       o.Attribution,
+		Redistribute:      o.Redistribute,
+	}
+	if room := commandWeight - depWeight*len(body.Snapshot.Deps); locatedWeight*len(blobs) > room {
+		if err := p.locate(ctx, blobs); err != nil {
+			return catalog.Result{}, err
+		}
+		blobs = nil
+	}
+	body.Blobs = blobs
+	return p.propose(ctx, attempt, body)
+}
+
+// mergeOnHead brings a draft together with its bundle's newest version and
+// returns that version's content, nil for none. Conflicts are an error.
+func (p *Primary) mergeOnHead(ctx context.Context, s *state) (*bundle.Manifest, *merged, error) {
+	head := s.content
+	if s.head.Number != s.base.Number {
+		var err error
+		if head, err = p.contentOf(ctx, s.head); err != nil {
+			return nil, nil, err
+		}
+	}
+	m, err := p.merge(ctx, s, head)
+	if err != nil {
+		return nil, nil, err
+	}
+	if m.conflicts != nil {
+		return nil, nil, newConflictError(s.draft, s.head.Number, m.conflicts)
+	}
+	return head, m, nil
+}
+
+// writeManifest stores the pages by which a version differs from the one before
+// it, all in one object, and remembers them: the next commit starts from here.
+func (p *Primary) writeManifest(ctx context.Context, head *bundle.Manifest, m *merged) (*bundle.Manifest, []bundle.Located, error) {
+	root, pages, err := bundle.Edit(ctx, head, p.fetch, m.changes, m.links)
+	if err != nil {
+		return nil, nil, err
+	}
+	bs := make([][]byte, len(pages))
+	for i, page := range pages {
+		bs[i] = page.Bytes
+	}
+	blobs, err := p.storeBlobs(ctx, bs)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, page := range pages {
+		p.pages.add(page.Digest, page.Bytes)
+	}
+	content, err := p.manifest(ctx, root)
+	return content, blobs, err
+}
+
+// Rebase moves a draft's base to its bundle's newest version, so that the draft
+// reads as it would after a commit. Conflicts are a *[ConflictError], and
+// nothing changes.
+func (p *Primary) Rebase(ctx context.Context, draft bundle.ID) (catalog.Draft, error) {
+	leave, err := p.drafts.enter(ctx, draft)
+	if err != nil {
+		return catalog.Draft{}, err
+	}
+	defer leave()
+	for attempt := 0; ; attempt++ {
+		d, err := p.rebaseOnce(ctx, attempt, draft)
+		if err == nil || !mendable(err) || attempt == maxAttempts {
+			return d, err
+		}
+	}
+}
+
+func (p *Primary) rebaseOnce(ctx context.Context, attempt int, draft bundle.ID) (catalog.Draft, error) {
+	s, err := p.load(ctx, draft)
+	if err != nil {
+		return catalog.Draft{}, err
+	}
+	if s.draft.Base == s.head.Number {
+		return s.draft, nil
+	}
+	_, m, err := p.mergeOnHead(ctx, s)
+	if err != nil {
+		return catalog.Draft{}, err
+	}
+	revision := s.draft.Revision
+	if len(m.idleFiles)+len(m.idleLinks) > 0 {
+		// The overlay says here what the newest version says. If this process
+		// ends before the next step, the draft merges as it did before.
+		r, err := p.proposeAside(ctx, catalog.PatchDraft{
+			Draft: draft, Files: m.idleFiles, Links: m.idleLinks, IfRevision: revision,
+		})
+		if err != nil {
+			return catalog.Draft{}, err
+		}
+		revision = r.Revision
+	}
+	r, err := p.propose(ctx, attempt, catalog.RebaseDraft{ID: draft, Revision: revision, Base: s.head.Number})
+	if err != nil {
+		return catalog.Draft{}, err
+	}
+	d := s.draft
+	d.Base, d.Revision, d.Updated = s.head.Number, r.Revision, r.Time
+	return d, nil
+}

@@ -1,0 +1,111 @@
+package primary
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"time"
+
+	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/catalog"
+)
+
+type requestKey struct{}
+
+// WithRequest gives the next changing call made with the returned context a
+// request id of the caller's, so that the same call made again within 24 hours
+// has no second effect and gets the first answer. One id belongs to one call;
+// the facing side derives it from the token and the client's Idempotency-Key.
+// Without it every call has a random id.
+func WithRequest(ctx context.Context, id catalog.RequestID) context.Context {
+	return context.WithValue(ctx, requestKey{}, id)
+}
+
+// requestOf returns the caller's request id, if there is one, as it is on the
+// given attempt. A refusal is remembered under its id like any other result,
+// so a call that proposes anew after one needs another id, and the same one
+// when the whole call is repeated.
+func requestOf(ctx context.Context, attempt int) (id catalog.RequestID, ok bool) {
+	id, ok = ctx.Value(requestKey{}).(catalog.RequestID)
+	if !ok || attempt == 0 {
+		return id, ok
+	}
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(id[:], uint64(attempt)))
+	return catalog.RequestID(sum[:len(id)]), true
+}
+
+// propose proposes the command that decides a call. attempt counts the
+// proposals of one call that were refused in a way that can be mended.
+func (p *Primary) propose(ctx context.Context, attempt int, body catalog.Body) (catalog.Result, error) {
+	cmd := catalog.NewCommand(p.now(), body)
+	if id, ok := requestOf(ctx, attempt); ok {
+		cmd.Request = id
+	}
+	return p.send(ctx, cmd)
+}
+
+// proposeAside proposes a command that prepares a call and may be repeated: it
+// never takes the caller's request id.
+func (p *Primary) proposeAside(ctx context.Context, body catalog.Body) (catalog.Result, error) {
+	return p.send(ctx, catalog.NewCommand(p.now(), body))
+}
+
+// The waits between proposals whose outcome is unknown, in which a new leader
+// is found. After the last the caller is told.
+var unknownBackoff = [...]time.Duration{
+	20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second,
+}
+
+// send proposes cmd until its outcome is known. A refusal is an error.
+func (p *Primary) send(ctx context.Context, cmd catalog.Command) (catalog.Result, error) {
+	b, err := cmd.Encode()
+	if err != nil {
+		return catalog.Result{}, err
+	}
+	for try := 0; ; try++ {
+		r, err := p.proposer.Propose(ctx, b)
+		switch {
+		case err == nil && r.Err != nil:
+			return r, r.Err
+		case err == nil:
+			return r, nil
+		case field(err, "outcome") != "unknown" || try == len(unknownBackoff):
+			return catalog.Result{}, err
+		}
+		p.log.Debug("primary: proposing again, the outcome is unknown", "kind", cmd.Body.CommandKind(), "error", err)
+		if err := wait(ctx, unknownBackoff[try]); err != nil {
+			return catalog.Result{}, err
+		}
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// field returns a field of the first *bundle.Error in err's chain.
+func field(err error, name string) string {
+	if e := asError(err); e != nil {
+		return e.Fields[name]
+	}
+	return ""
+}
+
+// stale reports whether a refusal says that a draft changed since it was read.
+func stale(err error) bool {
+	return bundle.IsKind(err, bundle.KindPrecondition) ||
+		bundle.IsKind(err, bundle.KindConflict) && field(err, "reason") == "revision"
+}
+
+// moved reports whether a refusal says that the draft or its bundle's newest
+// version changed since they were read.
+func moved(err error) bool {
+	return stale(err) || bundle.IsKind(err, bundle.KindConflict) && field(err, "reason") == "head"
+}
