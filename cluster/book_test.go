@@ -225,4 +225,3 @@ func (b *book) set(f func()) {
 	defer b.mu.Unlock()
 	f()
 }
-

@@ -33,6 +33,7 @@ type Node struct {
 	store     *raftboltdb.BoltStore
 	path      string // of raft.db
 	transport *raft.NetworkTransport
+	layer     raft.StreamLayer
 	self      raft.ServerAddress
 
 	leadership leadership
@@ -76,17 +77,17 @@ func Open(ctx context.Context, config Config) (*Node, error) {
 		catalog: config.Catalog, metrics: config.Metrics, now: config.Now, trail: n.trail,
 		onFailure: func(err error) { n.faults <- err }, // called once; there is room for one
 	}
-	layer := newStreamLayer(config.Listener, config.Advertise)
-	n.self = raft.ServerAddress(layer.Addr().String())
-	if err := n.start(config, layer); err != nil {
-		return nil, errors.Join(err, layer.Close())
+	n.layer = newStreamLayer(config.Listener, config.Advertise)
+	n.self = raft.ServerAddress(n.layer.Addr().String())
+	if err := n.start(config); err != nil {
+		return nil, errors.Join(err, n.layer.Close())
 	}
 	return n, nil
 }
 
 // start opens what is on disk and starts raft. After an error it has closed
-// what it opened, except layer.
-func (n *Node) start(config Config, layer raft.StreamLayer) (err error) {
+// what it opened, except the listener.
+func (n *Node) start(config Config) (err error) {
 	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
 		return fmt.Errorf("make the cluster's folder: %w", err)
 	}
@@ -115,7 +116,7 @@ func (n *Node) start(config Config, layer raft.StreamLayer) (err error) {
 	}
 	conf := n.raftConfig(config)
 	n.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: layer, MaxPool: 3, Timeout: config.RPCTimeout, Logger: conf.Logger,
+		Stream: n.layer, MaxPool: 3, Timeout: config.RPCTimeout, Logger: conf.Logger,
 		ServerAddressProvider: members{n},
 	})
 	defer func() {
@@ -218,12 +219,12 @@ func (n *Node) shutdown() error {
 // first, while raft still answers.
 func (n *Node) stopRaft() error {
 	n.calls.refuse()
+	n.leadership.end() // before another node's work begins
 	if n.raft.State() == raft.Leader && n.otherVoters() > 0 {
 		if err := n.raft.LeadershipTransfer().Error(); err != nil {
 			n.logger.Warn("could not hand over leadership; the others elect after their timeout", "error", err)
 		}
 	}
-	n.leadership.end()
 	n.calls.wait()
 	err := n.raft.Shutdown().Error()
 	n.transport.CloseStreams()

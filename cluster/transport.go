@@ -65,6 +65,10 @@ func (l *streamLayer) Accept() (net.Conn, error) {
 
 func (l *streamLayer) Close() error {
 	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
 	l.closed = true
 	open := l.open
 	l.open = map[*trackedConn]struct{}{}
