@@ -220,8 +220,8 @@ type rewriter struct {
 }
 
 // run starts at the cursor's page, whose start stays where it is, and ends where
-// old and new pages start at the same item again and no edit is near. It returns
-// the edits still to be made.
+// old and new pages start at the same item again. It returns the edits still to
+// be made.
 func (w *rewriter) run(ctx context.Context, edits []edit) ([]edit, error) {
 	w.cut = cutter{level: w.level}
 	for {
@@ -249,29 +249,12 @@ func (w *rewriter) run(ctx context.Context, edits []edit) ([]edit, error) {
 		if !more {
 			return edits, w.flush()
 		}
-		if !w.cut.starts(w.at.item().path) {
-			continue
-		}
-		if near, err := w.near(ctx, edits); err != nil {
-			return nil, err
-		} else if !near {
+		next := w.at.item().path
+		goes := len(edits) > 0 && edits[0].path == next && edits[0].put == nil
+		if !goes && w.cut.starts(next) {
 			return edits, w.flush()
 		}
 	}
-}
-
-// near reports whether the first edit falls into the cursor's page, or deletes
-// the start of the page after it.
-func (w *rewriter) near(ctx context.Context, edits []edit) (bool, error) {
-	if len(edits) == 0 {
-		return false, nil
-	}
-	if more, err := w.at.next(ctx); err != nil || !more {
-		return true, err
-	}
-	after := w.at.item().path
-	_, err := w.at.prev(ctx)
-	return edits[0].path < after || edits[0].path == after && edits[0].put == nil, err
 }
 
 func (w *rewriter) push(it item) error {

@@ -64,6 +64,44 @@ func TestEditGivesTheManifestOfTheResultAndOnlyNewPages(t *testing.T) {
 
 func cmpDigest(a, b Digest) int { return bytes.Compare(a[:], b[:]) }
 
+// The start of a page is where an edit can go wrong: the page before it takes up
+// what follows. Each start is deleted alone and together with the next ones.
+func TestEditMayDeleteWhatStartsAPage(t *testing.T) {
+	ctx := context.Background()
+	for n, wide := range map[int]bool{1500: false, 500: true} {
+		st := newPageStore()
+		all := toSnapshot(someFiles(rand.New(rand.NewPCG(1, 2)), n, wide), nil)
+		base := st.save(t, all)
+		var starts []int
+		c := cutter{}
+		for i, f := range all.Files {
+			if c.add(f.Path) {
+				starts = append(starts, i)
+			}
+		}
+		for k := range starts {
+			for _, gone := range [][]int{{k}, {k, k + 1}, {k, k + 2}, {k, k + 1, k + 2, k + 3}} {
+				files := slices.Clone(all.Files)
+				var changes []Change
+				for _, g := range gone {
+					if g < len(starts) {
+						i := starts[g] - len(changes)
+						changes = append(changes, Change{Path: files[i].Path})
+						files = slices.Delete(files, i, i+1)
+					}
+				}
+				want, _, err := Encode(&Snapshot{Files: files})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, _, err := Edit(ctx, base, st.fetch, changes, nil); err != nil || got != want {
+					t.Fatalf("wide %v: without the starts of pages %v: %v", wide, gone, err)
+				}
+			}
+		}
+	}
+}
+
 // drawChanges draws changes and makes them to files.
 func drawChanges(t *rapid.T, r *rand.Rand, files map[string]File, wide bool) []Change {
 	changes := map[string]Change{}
