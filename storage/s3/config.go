@@ -39,7 +39,7 @@ type Config struct {
 
 	// AccessKeyID and SecretAccessKey sign every request. If both are empty
 	// they are looked for in the environment (AWS_ACCESS_KEY_ID …), in
-	// ~/.aws/credentials, which is read again every few minutes, and in the
+	// ~/.aws/credentials, which is read again every minute, and in the
 	// machine's or container's role, which is renewed before it expires.
 	AccessKeyID, SecretAccessKey string
 

@@ -12,8 +12,9 @@ import (
 
 const (
 	// fileRefresh is how long keys read from a file are used before it is read
-	// again, so that a rotated key needs no restart.
-	fileRefresh = 5 * time.Minute
+	// again, so that a rotated key needs no restart. (minio-go would read the
+	// file for each request.)
+	fileRefresh = time.Minute
 	// roleTimeout bounds one question to the machine's metadata service, which
 	// on most machines doesn't exist.
 	roleTimeout = 5 * time.Second
@@ -49,8 +50,8 @@ func checkCredentials(ctx context.Context, c *credentials.Credentials, rt http.R
 	return nil
 }
 
-// refreshing makes another provider's credentials expire after a while.
-// minio-go serializes its calls.
+// refreshing keeps another provider's credentials for a while, or until shortly
+// before they expire. minio-go serializes its calls.
 type refreshing struct {
 	credentials.Provider
 	every time.Duration
@@ -61,13 +62,15 @@ type refreshing struct {
 // RetrieveWithCredContext implements [credentials.Provider].
 func (r *refreshing) RetrieveWithCredContext(cc *credentials.CredContext) (credentials.Value, error) {
 	v, err := r.Provider.RetrieveWithCredContext(cc)
-	if err == nil {
-		r.until = r.now().Add(r.every)
+	if err != nil {
+		return v, err
 	}
-	return v, err
+	r.until = r.now().Add(r.every)
+	if early := v.Expiration.Add(-10 * time.Second); !v.Expiration.IsZero() && early.Before(r.until) {
+		r.until = early
+	}
+	return v, nil
 }
 
 // IsExpired implements [credentials.Provider].
-func (r *refreshing) IsExpired() bool {
-	return r.Provider.IsExpired() || !r.now().Before(r.until)
-}
+func (r *refreshing) IsExpired() bool { return !r.now().Before(r.until) }

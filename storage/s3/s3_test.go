@@ -244,10 +244,10 @@ func TestPassingFailuresAreRetriedAndBounded(t *testing.T) {
 		return nil, nil
 	}, nil)
 	for name, do := range map[string]func() error{
-		"put":   func() error { return put(t.Context(), d, "aa/x", body, bundle.DigestOf(body)) },
-		"stat":  func() error { _, err := d.Stat(t.Context(), "aa/x"); return err },
-		"get":   func() error { _, err := get(t.Context(), d, "aa/x"); return err },
-		"list":  func() error { return d.List(t.Context(), "", func(storage.ObjectInfo) error { return nil }) },
+		"put":  func() error { return put(t.Context(), d, "aa/x", body, bundle.DigestOf(body)) },
+		"stat": func() error { _, err := d.Stat(t.Context(), "aa/x"); return err },
+		"get":  func() error { _, err := get(t.Context(), d, "aa/x"); return err },
+		"list": func() error { return d.List(t.Context(), "", func(storage.ObjectInfo) error { return nil }) },
 		"write": func() error {
 			return errors.Join(second(d.WriteSmall(t.Context(), "w", body, "")), d.Delete(t.Context(), "w"))
 		},
