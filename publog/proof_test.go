@@ -183,6 +183,25 @@ func TestLeavesOutOfOrderAreRefused(t *testing.T) {
 	wantKind(t, publog.CheckLeaves(-1, tlog.Hash{}, nil, nil), bundle.KindInvalid)
 }
 
+// A second leaf at a proven place would never be hashed: only the rule that
+// indexes ascend strictly keeps it out.
+func TestAForgedTwinOfAProvenLeafIsRefused(t *testing.T) {
+	log := newLog(t, 5)
+	proof, err := publog.ProveLeaves(5, []int64{1, 3}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	honest := leavesAt([]int64{1, 3})
+	if err := publog.CheckLeaves(5, log.root(t, 5), honest, proof); err != nil {
+		t.Fatal(err)
+	}
+	for at := range honest {
+		twin := publog.Leaf{Index: honest[at].Index, Hash: hash("forged")}
+		forged := slices.Insert(slices.Clone(honest), at+1, twin)
+		wantAlarm(t, publog.CheckLeaves(5, log.root(t, 5), forged, proof), publog.AlarmAltered)
+	}
+}
+
 // TestMultiproofOfOneLeafIsTheAuditPath ties the order of hashes to RFC 6962.
 func TestMultiproofOfOneLeafIsTheAuditPath(t *testing.T) {
 	log := newLog(t, 200)
