@@ -8,10 +8,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/metrics"
 	"github.com/blockstored/blockstored/storage"
 	"github.com/blockstored/blockstored/storage/dir"
 )
@@ -47,6 +49,8 @@ func open(t *testing.T, d storage.Driver) (*storage.Store, *counts) {
 	return s, c
 }
 
+var _ storage.Observer = (*metrics.Metrics)(nil)
+
 type counts struct {
 	mu      sync.Mutex
 	objects map[string]int
@@ -54,14 +58,14 @@ type counts struct {
 	read    int64
 }
 
-func (c *counts) ObjectWritten(kind string, n int64) {
+func (c *counts) ObjectWritten(kind string, n int64, _ time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.objects[kind]++
 	c.written[kind] += n
 }
 
-func (c *counts) BytesRead(_ string, n int64) {
+func (c *counts) StorageRead(n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.read += n

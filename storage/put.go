@@ -119,6 +119,7 @@ func errDigest(want bundle.Digest) error {
 
 // putObject stores head and the rest of r as an object of its own.
 func (s *Store) putObject(ctx context.Context, head []byte, r io.Reader, want *bundle.Digest, sizeHint int64) (Located, error) {
+	begun := s.now()
 	u, err := s.driver.Create(ctx, sizeHint)
 	if err != nil {
 		return Located{}, fmt.Errorf("begin an object: %w", err)
@@ -138,7 +139,7 @@ func (s *Store) putObject(ctx context.Context, head []byte, r io.Reader, want *b
 	if err := u.Commit(ctx, objectKey(b.Digest, blobSuffix), b.Digest); err != nil {
 		return Located{}, fmt.Errorf("store blob %s: %w", b.Digest, err)
 	}
-	s.observer.ObjectWritten("blob", b.Size)
+	s.observer.ObjectWritten("blob", b.Size, s.now().Sub(begun))
 	return Located{Blob: b, Location: Location{Object: b.Digest, Length: b.Size}}, nil
 }
 
@@ -181,6 +182,7 @@ func (s *Store) writePack(ctx context.Context, items []packItem) ([]Located, err
 	if err := s.claim.refusal(); err != nil {
 		return nil, err
 	}
+	begun := s.now()
 	u, err := s.driver.Create(ctx, size)
 	if err != nil {
 		return nil, fmt.Errorf("begin a pack of %d blobs: %w", len(items), err)
@@ -205,7 +207,7 @@ func (s *Store) writePack(ctx context.Context, items []packItem) ([]Located, err
 	for i := range located {
 		located[i].Object = id
 	}
-	s.observer.ObjectWritten("pack", size)
+	s.observer.ObjectWritten("pack", size, s.now().Sub(begun))
 	return located, nil
 }
 

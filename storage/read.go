@@ -81,7 +81,7 @@ func (r *exactReader) Read(p []byte) (int, error) {
 }
 
 func (r *exactReader) Close() error {
-	r.store.observer.BytesRead("blob", r.read)
+	r.store.observer.StorageRead(r.read)
 	return r.r.Close()
 }
 
@@ -158,11 +158,7 @@ func (s *Store) readRange(ctx context.Context, l Located, offset, length int64) 
 	defer r.Close()
 	buf := make([]byte, length)
 	n, err := io.ReadFull(r, buf)
-	kind := "blob"
-	if l.Packed() {
-		kind = "pack"
-	}
-	s.observer.BytesRead(kind, int64(n))
+	s.observer.StorageRead(int64(n))
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, bundle.Errorf(bundle.KindCorrupt, "object %s ends %d bytes early: restore it", key, length-int64(n))
 	}

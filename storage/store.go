@@ -32,19 +32,20 @@ type Config struct {
 	CacheBytes int64
 }
 
-// Observer counts what a store does. Its methods are called from many
-// goroutines and must not block.
+// Observer counts what a store does; *metrics.Metrics is one. Its methods are
+// called from many goroutines and must not block.
 type Observer interface {
-	// ObjectWritten reports one durable object; kind is "pack" or "blob".
-	ObjectWritten(kind string, bytes int64)
-	// BytesRead reports bytes fetched from the driver; kind is "pack" or "blob".
-	BytesRead(kind string, bytes int64)
+	// ObjectWritten reports one durable object of size bytes that took d to
+	// write, the sender's pace included; kind is "pack" or "blob".
+	ObjectWritten(kind string, size int64, d time.Duration)
+	// StorageRead reports n bytes fetched from the driver.
+	StorageRead(n int64)
 }
 
 type noObserver struct{}
 
-func (noObserver) ObjectWritten(string, int64) {}
-func (noObserver) BytesRead(string, int64)     {}
+func (noObserver) ObjectWritten(string, int64, time.Duration) {}
+func (noObserver) StorageRead(int64)                          {}
 
 // Store keeps blobs on a driver. All methods are safe for concurrent use.
 //
