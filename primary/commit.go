@@ -55,12 +55,8 @@ func (p *Primary) Commit(ctx context.Context, draft bundle.ID, o CommitOptions) 
 	}
 	defer leave()
 	r, done, err := p.answered(ctx)
-	for attempt := 0; !done && err == nil; attempt++ {
-		r, err = p.commitOnce(ctx, attempt, draft, o)
-		done = err == nil
-		if mendable(err) && attempt < maxAttempts {
-			err = nil
-		}
+	if !done && err == nil {
+		r, err = again(func(attempt int) (catalog.Result, error) { return p.commitOnce(ctx, attempt, draft, o) })
 	}
 	if err != nil {
 		return catalog.Version{}, err
@@ -87,10 +83,25 @@ func (p *Primary) enterCommit(ctx context.Context, d catalog.Draft) (leave func(
 	return func() { leaveBundle(); leaveDraft() }, nil
 }
 
-// mendable reports whether a refused commit or rebase is worth proposing anew,
+// maxGone is how often a commit that finds a manifest page gone is composed and
+// stored anew. Once mends what garbage collection can do to it.
+const maxGone = 2
+
+// again calls try until it succeeds or is refused for good. Each call starts
 // from what the catalog holds by then.
-func mendable(err error) bool {
-	return err != nil && (moved(err) || bundle.IsKind(err, bundle.KindBlobGone))
+func again[R any](try func(attempt int) (R, error)) (R, error) {
+	gone := 0
+	for attempt := 0; ; attempt++ {
+		r, err := try(attempt)
+		if bundle.IsKind(err, bundle.KindBlobGone) {
+			gone++
+		} else if !moved(err) {
+			return r, err
+		}
+		if gone > maxGone || attempt == maxAttempts {
+			return r, err
+		}
+	}
 }
 
 // commitOnce composes and proposes a version of the draft as it is now.
@@ -186,12 +197,10 @@ func (p *Primary) Rebase(ctx context.Context, draft bundle.ID) (catalog.Draft, e
 		return catalog.Draft{}, err
 	}
 	defer leave()
-	for attempt := 0; ; attempt++ {
-		d, err := p.rebaseOnce(ctx, attempt, draft)
-		if err == nil || !mendable(err) || attempt == maxAttempts {
-			return d, err
-		}
+	if done, d, err := p.patched(ctx, draft); done || err != nil {
+		return d, err
 	}
+	return again(func(attempt int) (catalog.Draft, error) { return p.rebaseOnce(ctx, attempt, draft) })
 }
 
 func (p *Primary) rebaseOnce(ctx context.Context, attempt int, draft bundle.ID) (catalog.Draft, error) {

@@ -45,6 +45,9 @@ const maxAttempts = 100
 // as they are. Problems of the patch alone come before the draft being missing
 // (KindNotFound).
 func (p *Primary) PatchDraft(ctx context.Context, id bundle.ID, patch Patch) (catalog.Draft, error) {
+	if done, d, err := p.patched(ctx, id); done || err != nil {
+		return d, err
+	}
 	c := &change{draft: id, edits: lastOf(patch.Files, func(e FileEdit) string { return e.Path }), ifRevision: patch.IfRevision}
 	s, missing := p.load(ctx, id)
 	if missing != nil && !bundle.IsKind(missing, bundle.KindNotFound) {
@@ -80,6 +83,9 @@ func (p *Primary) PutFile(ctx context.Context, id bundle.ID, path string, r io.R
 	if err := bundle.CheckPath(path); err != nil {
 		return catalog.Draft{}, err
 	}
+	if done, d, err := p.patched(ctx, id); done || err != nil {
+		return d, err
+	}
 	s, err := p.load(ctx, id)
 	if err != nil {
 		return catalog.Draft{}, err
@@ -94,6 +100,16 @@ func (p *Primary) PutFile(ctx context.Context, id bundle.ID, path string, r io.R
 	c.edits[0].Stored, c.blobs = l.Digest, []bundle.Located{l}
 	c.ops = []catalog.FileOp{{Path: path, Digest: l.Digest, Size: l.Size}}
 	return p.apply(ctx, s, c)
+}
+
+// patched returns the draft if this very call was answered before.
+func (p *Primary) patched(ctx context.Context, id bundle.ID) (bool, catalog.Draft, error) {
+	_, done, err := p.answered(ctx)
+	if !done || err != nil {
+		return false, catalog.Draft{}, err
+	}
+	d, err := look(ctx, p, id, (*catalog.View).Draft)
+	return true, d, err
 }
 
 // lastOf returns the last edit of each name, in the order of those.
@@ -217,17 +233,16 @@ func (p *Primary) prepare(ctx context.Context, c *change) error {
 		return err
 	}
 	var fresh [][]byte
-	seen := make(map[bundle.Digest]bool)
 	for i, e := range c.edits {
 		l, here := known[blobs[i].Digest]
 		switch {
-		case e.Delete || seen[blobs[i].Digest]:
+		case e.Delete:
 		case here:
 			blobs[i].Size = l.Size
 		case !e.Stored.IsZero():
 			return bundle.Errorf(bundle.KindBlobGone, "The content %s of file %s is not stored here: send it again.", e.Stored, e.Path)
 		default:
-			seen[blobs[i].Digest] = true
+			known[blobs[i].Digest] = bundle.Located{Blob: blobs[i]}
 			fresh = append(fresh, e.Content)
 		}
 		c.ops = append(c.ops, catalog.FileOp{Path: e.Path, Delete: e.Delete, Digest: blobs[i].Digest, Size: blobs[i].Size})
