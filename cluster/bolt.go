@@ -1,24 +1,78 @@
 package cluster
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"time"
 
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/blockstored/blockstored/bundle"
 )
 
-// errLocked is what bbolt answers when another process has the file.
-var errLocked = bolterrors.ErrTimeout
+// keyCurrentTerm is where raft keeps its term in the stable store.
+const keyCurrentTerm = "CurrentTerm"
 
-func boltOptions() *bbolt.Options {
-	return &bbolt.Options{
+// openStore opens raft.db: the log, the term and the vote. Every write is
+// synced before raft goes on.
+func openStore(path string) (*raftboltdb.BoltStore, error) {
+	store, err := raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{
 		Timeout: time.Second,
 		// The list of free pages is rebuilt when the file is opened and not
 		// written with each entry.
 		NoFreelistSync: true,
 		FreelistType:   bbolt.FreelistMapType,
+	}})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, bundle.Errorf(bundle.KindUnavailable,
+			"%s is in use: another process runs this node; stop it first", path)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return store, nil
+}
+
+// checkLog refuses a log and a catalog that do not belong together, before raft
+// would panic or, worse, elect on them.
+func (n *Node) checkLog() error {
+	first, err := n.store.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("read %s: %w", n.path, err)
+	}
+	last, err := n.store.LastIndex()
+	if err != nil {
+		return fmt.Errorf("read %s: %w", n.path, err)
+	}
+	at := n.fsm.position()
+	if at.index > 0 && len(at.conf) == 0 {
+		return bundle.Errorf(bundle.KindCorrupt,
+			"the catalog stands at entry %d but names no members: restore it from a backup", at.index)
+	}
+	term, err := n.store.GetUint64([]byte(keyCurrentTerm))
+	if err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+		return fmt.Errorf("read %s: %w", n.path, err)
+	}
+	if at.index > 0 && term < at.term {
+		return bundle.Errorf(bundle.KindCorrupt,
+			"the catalog stands at entry %d of term %d but %s knows only term %d: one of them was deleted or replaced; "+
+				"put it back, or restore both from a backup", at.index, at.term, n.path, term)
+	}
+	if last > at.index {
+		var entry raft.Log
+		if err := n.store.GetLog(at.index+1, &entry); err != nil {
+			return bundle.Errorf(bundle.KindCorrupt,
+				"the catalog stands at entry %d and the log in %s goes from %d to %d, without the next one: "+
+					"the catalog is older than the log; put the right one back, or restore both from a backup: %w",
+				at.index, n.path, first, last, err)
+		}
+	}
+	n.trail.seed(first, last, n.logBytes())
+	return nil
 }
 
 // logBytes is the part of raft.db that is in use, or 0 if that is unknown.
@@ -29,4 +83,13 @@ func (n *Node) logBytes() int64 {
 	}
 	stats := n.store.Stats()
 	return max(0, info.Size()-int64(stats.FreePageN+stats.PendingPageN)*int64(os.Getpagesize()))
+}
+
+// syncDir makes the names in a folder durable.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }

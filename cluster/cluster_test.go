@@ -4,11 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/catalog"
 )
 
 // fast are timeouts for nodes on one machine that may be busy.
@@ -96,7 +102,7 @@ func TestLateNodeReceivesACopyAndThenTheLog(t *testing.T) {
 // Listener returns where the node really listens.
 func (n *testNode) Listener(t *testing.T) string {
 	t.Helper()
-	return n.layer.(*streamLayer).Listener.Addr().String()
+	return n.layer.(*netLayer).Listener.Addr().String()
 }
 
 func leaderOf(nodes ...*testNode) *testNode {
@@ -204,4 +210,57 @@ func TestNodeWithoutPortGetsOne(t *testing.T) {
 	}
 	b.stop(t)
 	a.propose(t, "alone again")
+}
+
+// stuckNode answers as an empty node does, and never reads the copy it is sent.
+func stuckNode(t *testing.T) (addr raft.ServerAddress, copying <-chan struct{}) {
+	t.Helper()
+	layer := newStreamLayer(listen(t), "")
+	trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: layer, Timeout: time.Hour, Logger: raftLogger(slog.New(slog.DiscardHandler)),
+	})
+	reached, done := make(chan struct{}), make(chan struct{})
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			select {
+			case rpc := <-trans.Consumer():
+				switch c := rpc.Command.(type) {
+				case *raft.AppendEntriesRequest:
+					rpc.Respond(&raft.AppendEntriesResponse{RPCHeader: c.RPCHeader, Term: c.Term}, nil)
+				case *raft.InstallSnapshotRequest:
+					close(reached)
+				}
+			case <-done:
+				return
+			}
+		}
+	})
+	t.Cleanup(func() {
+		close(done)
+		serving.Wait()
+		if err := trans.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return raft.ServerAddress(layer.Addr().String()), reached
+}
+
+// A node that takes a copy very slowly must not keep the leader from closing.
+func TestCloseEndsACopyInProgress(t *testing.T) {
+	a := startNode(t, t.TempDir(), fast, func(c *Config) { c.Listener, c.RPCTimeout = listen(t), time.Hour })
+	for range 40 { // more than sockets buffer
+		a.propose(t, strings.Repeat("x", catalog.MaxCommand))
+	}
+	if err := a.dropLog(a.raft.LastIndex()); err != nil {
+		t.Fatal(err)
+	}
+	addr, copying := stuckNode(t)
+	if err := a.changeMembers(t.Context(), func(wait time.Duration) raft.IndexFuture {
+		return a.raft.AddNonvoter("n2-1", addr, 0, wait)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	<-copying
+	a.stop(t)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/metrics"
 )
 
 // StateMachine is the catalog as the cluster sees it; [catalog.DB] is the one
@@ -39,21 +40,7 @@ type StateMachine interface {
 	Install(ctx context.Context, r io.Reader) error
 }
 
-// Metrics is told what the node does. Implementations must not block; nil is
-// allowed in [Config].
-type Metrics interface {
-	// ObserveApply reports one transaction of the catalog.
-	ObserveApply(entries int, took time.Duration)
-	// ObserveProposal reports one call of Propose; outcome is "applied",
-	// "refused", "failed" or "unknown".
-	ObserveProposal(outcome string, took time.Duration)
-	// SetRaft reports a change of role ("leader", "follower", "candidate",
-	// "shutdown") or term, and of the number of voters.
-	SetRaft(role string, term uint64, voters int)
-	// ObserveSnapshot reports a snapshot; kind is "stamp" (local, O(1)),
-	// "send" or "install" with the bytes copied.
-	ObserveSnapshot(kind string, bytes int64, took time.Duration)
-}
+var _ StateMachine = (*catalog.DB)(nil)
 
 // Config says how to open a node. ID, Dir and Catalog are required.
 type Config struct {
@@ -86,7 +73,7 @@ type Config struct {
 	// time.Now. Nothing that is replicated depends on it.
 	Now func() time.Time
 	// Metrics may be nil.
-	Metrics Metrics
+	Metrics *metrics.Metrics
 
 	// HeartbeatTimeout (1 s) is how long a follower waits for its leader
 	// before it calls an election, ElectionTimeout (1 s) how long a candidate
@@ -129,9 +116,6 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Metrics == nil {
-		c.Metrics = noMetrics{}
-	}
 	if c.OnFatal == nil {
 		c.OnFatal = func(error) {}
 	}
@@ -152,10 +136,3 @@ func orDefault[T comparable](v *T, def T) {
 		*v = def
 	}
 }
-
-type noMetrics struct{}
-
-func (noMetrics) ObserveApply(int, time.Duration)              {}
-func (noMetrics) ObserveProposal(string, time.Duration)        {}
-func (noMetrics) SetRaft(string, uint64, int)                  {}
-func (noMetrics) ObserveSnapshot(string, int64, time.Duration) {}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/metrics"
 )
 
 // errSkipped answers an entry whose effect the catalog already has. Only a node
@@ -31,7 +33,8 @@ type fault struct{ err error }
 // and Restore from one goroutine, and stamp from another.
 type fsm struct {
 	catalog   StateMachine
-	metrics   Metrics
+	metrics   *metrics.Metrics
+	logger    *slog.Logger
 	now       clock
 	trail     *trail
 	onFailure func(error) // called once, must not block
@@ -138,7 +141,7 @@ func (f *fsm) apply(logs []*raft.Log, out []any) {
 		return
 	}
 	end := f.now()
-	f.metrics.ObserveApply(len(entries), end.Sub(start))
+	f.metrics.RaftApply(end.Sub(start))
 	for i := range out {
 		out[i] = results[i]
 		f.trail.add(entries[i].Index, len(entries[i].Data), end)
@@ -215,6 +218,6 @@ func (f *fsm) Restore(source io.ReadCloser) error {
 			"the installed catalog stands at entry %d, before %d where its sender said", at, copied.index))
 	}
 	f.trail.reset()
-	f.metrics.ObserveSnapshot("install", copied.read, f.now().Sub(start))
+	f.logger.Info("installed a copy of the catalog", "bytes", copied.read, "index", f.position().index, "took", f.now().Sub(start))
 	return nil
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/metrics"
 )
 
 // Member is a node of the cluster, as its log records it.
@@ -28,11 +30,12 @@ type Stats struct {
 	Commit        uint64        // last entry known to be committed
 	LastLog       uint64        // last entry stored here
 	LastContact   time.Duration // since the leader was heard; 0 on the leader, negative if never
-	LogBytes      int64         // raft.db in use
+	LogEntries    uint64        // stored here
+	LogBytes      int64         // of raft.db in use
 	Members       []Member
 }
 
-// Stats returns a look at the node. After Close, only what needs no raft.db.
+// Stats returns a look at the node; after Close without what lies in raft.db.
 func (n *Node) Stats() Stats {
 	addr, id := n.raft.LeaderWithID()
 	s := Stats{
@@ -46,8 +49,11 @@ func (n *Node) Stats() Stats {
 			s.LastContact = max(0, n.now().Sub(at))
 		}
 	}
-	if n.stopped() == nil {
+	if !n.isClosing() {
 		s.LogBytes = n.logBytes()
+		if first, err := n.store.FirstIndex(); err == nil && first > 0 && s.LastLog >= first {
+			s.LogEntries = s.LastLog - first + 1
+		}
 	}
 	for _, m := range n.servers() {
 		s.Members = append(s.Members, Member{ID: string(m.ID), Address: string(m.Address), Voter: m.Suffrage == raft.Voter})
@@ -94,8 +100,10 @@ func (n *Node) changeMembers(ctx context.Context, change func(time.Duration) raf
 	}
 }
 
-func (n *Node) servers() []raft.Server {
-	future := n.raft.GetConfiguration()
+func (n *Node) servers() []raft.Server { return serversOf(n.raft) }
+
+func serversOf(r *raft.Raft) []raft.Server {
+	future := r.GetConfiguration()
 	if future.Error() != nil {
 		return nil
 	}
@@ -123,15 +131,21 @@ func (n *Node) soleVoter() bool {
 
 // members tells the transport where to reach a node: this one where it really
 // listens, others where the log says.
-type members struct{ node *Node }
+type members struct {
+	id   raft.ServerID
+	self raft.ServerAddress
+	raft atomic.Pointer[raft.Raft] // nil until raft runs
+}
 
-func (m members) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
-	if id == m.node.id {
-		return m.node.self, nil
+func (m *members) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
+	if id == m.id {
+		return m.self, nil
 	}
-	for _, s := range m.node.servers() {
-		if s.ID == id {
-			return s.Address, nil
+	if r := m.raft.Load(); r != nil {
+		for _, s := range serversOf(r) {
+			if s.ID == id {
+				return s.Address, nil
+			}
 		}
 	}
 	return "", fmt.Errorf("node %s is no member", id)
@@ -150,18 +164,8 @@ func role(s raft.RaftState) string {
 	}
 }
 
-// observe passes what raft reports on to the metrics.
-func (n *Node) observe(observations <-chan raft.Observation) {
-	report := func() {
-		voters := 0
-		for _, s := range n.servers() {
-			if s.Suffrage == raft.Voter {
-				voters++
-			}
-		}
-		n.metrics.SetRaft(role(n.raft.State()), n.raft.CurrentTerm(), voters)
-	}
-	report()
+// watchPeers tells the log which nodes stop and resume answering this leader.
+func (n *Node) watchPeers(observations <-chan raft.Observation) {
 	for {
 		select {
 		case o := <-observations:
@@ -171,12 +175,27 @@ func (n *Node) observe(observations <-chan raft.Observation) {
 			case raft.ResumedHeartbeatObservation:
 				n.logger.Info("a node answers again", "node", d.PeerID)
 			}
-			report()
 		case <-n.closing:
-			report()
 			return
 		}
 	}
+}
+
+func aboutPeers(o *raft.Observation) bool {
+	switch o.Data.(type) {
+	case raft.FailedHeartbeatObservation, raft.ResumedHeartbeatObservation:
+		return true
+	default:
+		return false
+	}
+}
+
+// measure sets the gauges of raft.
+func (n *Node) measure() {
+	s := n.Stats()
+	n.metrics.SetRaft(metrics.RaftState{
+		Leader: s.Role == "leader", Term: s.Term, CommitIndex: s.Commit, AppliedIndex: s.Applied, LogEntries: s.LogEntries,
+	})
 }
 
 // compact drops the part of the log that nobody needs, when there is one.

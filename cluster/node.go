@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 
-	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/metrics"
 )
 
 // Node is one member of the cluster. Its methods may be called from any
@@ -22,7 +22,7 @@ import (
 type Node struct {
 	id        raft.ServerID
 	logger    *slog.Logger
-	metrics   Metrics
+	metrics   *metrics.Metrics
 	now       clock
 	rpcLimit  time.Duration
 	retention Retention
@@ -33,7 +33,8 @@ type Node struct {
 	store     *raftboltdb.BoltStore
 	path      string // of raft.db
 	transport *raft.NetworkTransport
-	layer     raft.StreamLayer
+	layer     streamLayer
+	members   *members
 	self      raft.ServerAddress
 
 	leadership leadership
@@ -45,6 +46,7 @@ type Node struct {
 	loops   sync.WaitGroup
 	halt    func() error // stops raft, once
 	close   func() error // the rest of Close, once
+	unhook  func()       // ends measure
 }
 
 // Open starts a node and returns at once: use [Node.WaitLeader] to wait until
@@ -74,11 +76,12 @@ func Open(ctx context.Context, config Config) (*Node, error) {
 	}
 	n.leadership.changed = make(chan struct{})
 	n.fsm = &fsm{
-		catalog: config.Catalog, metrics: config.Metrics, now: config.Now, trail: n.trail,
+		catalog: config.Catalog, metrics: config.Metrics, logger: config.Logger, now: config.Now, trail: n.trail,
 		onFailure: func(err error) { n.faults <- err }, // called once; there is room for one
 	}
 	n.layer = newStreamLayer(config.Listener, config.Advertise)
 	n.self = raft.ServerAddress(n.layer.Addr().String())
+	n.members = &members{id: n.id, self: n.self}
 	if err := n.start(config); err != nil {
 		return nil, errors.Join(err, n.layer.Close())
 	}
@@ -106,6 +109,9 @@ func (n *Node) start(config Config) (err error) {
 			err = errors.Join(err, n.store.Close())
 		}
 	}()
+	if err := syncDir(config.Dir); err != nil {
+		return fmt.Errorf("make the cluster's folder durable: %w", err)
+	}
 	if err := n.checkLog(); err != nil {
 		return err
 	}
@@ -117,7 +123,7 @@ func (n *Node) start(config Config) (err error) {
 	conf := n.raftConfig(config)
 	n.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: n.layer, MaxPool: 3, Timeout: config.RPCTimeout, Logger: conf.Logger,
-		ServerAddressProvider: members{n},
+		ServerAddressProvider: n.members,
 	})
 	defer func() {
 		if err != nil {
@@ -132,6 +138,7 @@ func (n *Node) start(config Config) (err error) {
 	if n.raft, err = raft.NewRaft(conf, n.fsm, logs, n.store, snapshots, n.transport); err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
+	n.members.raft.Store(n.raft)
 	n.run(config.OnFatal)
 	return nil
 }
@@ -155,6 +162,9 @@ func (n *Node) raftConfig(config Config) *raft.Config {
 }
 
 func (n *Node) bootstrap(conf *raft.Config, logs raft.LogStore, snapshots raft.SnapshotStore) error {
+	if err := n.forgetHalfBootstrap(); err != nil {
+		return err
+	}
 	exists, err := raft.HasExistingState(logs, n.store, snapshots)
 	if err != nil || exists {
 		return err
@@ -168,17 +178,32 @@ func (n *Node) bootstrap(conf *raft.Config, logs raft.LogStore, snapshots raft.S
 	return nil
 }
 
+// forgetHalfBootstrap lets a node begin again that was killed while it began:
+// BootstrapCluster records the first term before the first entry, and takes
+// either for a cluster that exists.
+func (n *Node) forgetHalfBootstrap() error {
+	last, err := n.store.LastIndex()
+	if err != nil || last > 0 || n.fsm.position().index > 0 {
+		return err
+	}
+	if term, err := n.store.GetUint64([]byte(keyCurrentTerm)); err != nil || term != 1 {
+		return nil // nothing recorded, or terms that were voted in
+	}
+	return n.store.SetUint64([]byte(keyCurrentTerm), 0)
+}
+
 // run starts the node's loops once raft runs.
 func (n *Node) run(onFatal func(error)) {
 	n.halt = sync.OnceValue(n.stopRaft)
 	n.close = sync.OnceValue(n.shutdown)
 	observations := make(chan raft.Observation, 64)
-	observer := raft.NewObserver(observations, false, nil)
+	observer := raft.NewObserver(observations, false, aboutPeers)
 	n.raft.RegisterObserver(observer)
 	n.loops.Go(func() {
 		defer n.raft.DeregisterObserver(observer)
-		n.observe(observations)
+		n.watchPeers(observations)
 	})
+	n.unhook = n.metrics.OnScrape(n.measure)
 	n.WhileLeader(func(ctx context.Context, _ uint64) { n.announce(ctx) })
 	n.loops.Go(n.lead)
 	n.loops.Go(n.compact)
@@ -211,6 +236,7 @@ func (n *Node) shutdown() error {
 	close(n.closing)
 	err := n.halt()
 	n.loops.Wait()
+	n.unhook()
 	return errors.Join(err, n.store.Close())
 }
 
@@ -226,59 +252,9 @@ func (n *Node) stopRaft() error {
 		}
 	}
 	n.calls.wait()
-	err := n.raft.Shutdown().Error()
+	stopping := n.raft.Shutdown()
+	n.layer.sever() // raft waits for exchanges in progress, a long copy among them
+	err := stopping.Error()
 	n.transport.CloseStreams()
 	return err
-}
-
-// openStore opens raft.db: the log, the term and the vote. Every write is
-// synced before raft goes on.
-func openStore(path string) (*raftboltdb.BoltStore, error) {
-	store, err := raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: boltOptions()})
-	if errors.Is(err, errLocked) {
-		return nil, bundle.Errorf(bundle.KindUnavailable,
-			"%s is in use: another process runs this node; stop it first", path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	return store, nil
-}
-
-// checkLog refuses a log and a catalog that do not belong together, before raft
-// would panic or, worse, elect on them.
-func (n *Node) checkLog() error {
-	first, err := n.store.FirstIndex()
-	if err != nil {
-		return fmt.Errorf("read %s: %w", n.path, err)
-	}
-	last, err := n.store.LastIndex()
-	if err != nil {
-		return fmt.Errorf("read %s: %w", n.path, err)
-	}
-	at := n.fsm.position()
-	if at.index > 0 && len(at.conf) == 0 {
-		return bundle.Errorf(bundle.KindCorrupt,
-			"the catalog stands at entry %d but names no members: restore it from a backup", at.index)
-	}
-	term, err := n.store.GetUint64([]byte("CurrentTerm"))
-	if err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
-		return fmt.Errorf("read %s: %w", n.path, err)
-	}
-	if at.index > 0 && term < at.term {
-		return bundle.Errorf(bundle.KindCorrupt,
-			"the catalog stands at entry %d of term %d but %s knows only term %d: one of them was deleted or replaced; "+
-				"put it back, or restore both from a backup", at.index, at.term, n.path, term)
-	}
-	if last > at.index {
-		var entry raft.Log
-		if err := n.store.GetLog(at.index+1, &entry); err != nil {
-			return bundle.Errorf(bundle.KindCorrupt,
-				"the catalog stands at entry %d and the log in %s goes from %d to %d, without the next one: "+
-					"the catalog is older than the log; put the right one back, or restore both from a backup: %w",
-				at.index, n.path, first, last, err)
-		}
-	}
-	n.trail.seed(first, last, n.logBytes())
-	return nil
 }

@@ -13,8 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/metrics"
 )
 
 func TestOneNodeLeadsWithoutWaitingForTimeouts(t *testing.T) {
@@ -259,6 +262,56 @@ func TestReadLevelsOnOneNode(t *testing.T) {
 			t.Errorf("%v: index %d, stale %v, %v", level, index, stale, err)
 		}
 	}
+}
+
+func TestMetricsFollowTheNode(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m, err := metrics.New(registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	n := startNode(t, t.TempDir(), func(c *Config) { c.Metrics = m })
+	n.propose(t, "x")
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		for _, v := range f.Metric {
+			got[f.GetName()] = v.GetGauge().GetValue() + float64(v.GetHistogram().GetSampleCount())
+		}
+	}
+	s := n.Stats()
+	for name, want := range map[string]float64{
+		"blockstored_raft_leader": 1, "blockstored_raft_term": float64(s.Term), "blockstored_raft_applied_index": float64(s.Applied),
+		"blockstored_raft_log_entries": float64(s.LogEntries), "blockstored_raft_apply_duration_seconds": 1,
+	} {
+		if got[name] != want || want == 0 {
+			t.Errorf("%s is %v, want %v", name, got[name], want)
+		}
+	}
+	n.stop(t)
+	if _, err := registry.Gather(); err != nil {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+func TestNodeKilledWhileItBeganBeginsAgain(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "raft"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	store, err := openStore(filepath.Join(dir, "raft", "raft.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What raft.BootstrapCluster does first.
+	if err := errors.Join(store.SetUint64([]byte(keyCurrentTerm), 1), store.Close()); err != nil {
+		t.Fatal(err)
+	}
+	startNode(t, dir).propose(t, "x")
 }
 
 func TestParseLevel(t *testing.T) {

@@ -18,7 +18,8 @@ const enqueueTimeout = 10 * time.Second
 
 // Propose puts an encoded command, at most [catalog.MaxCommand] bytes, into the
 // log, waits until it is committed and applied on this node, and returns its
-// result. A refusal by the catalog is in the Result, not an error.
+// result. A refusal by the catalog is in the Result, not an error. The caller
+// must not change cmd afterwards.
 //
 // Errors have KindTooLarge or KindInvalid for what cannot be a command, else
 // KindUnavailable. With the field "outcome" = "unknown" the command may have
@@ -34,22 +35,6 @@ func (n *Node) Propose(ctx context.Context, cmd []byte) (catalog.Result, error) 
 		return catalog.Result{}, bundle.Errorf(bundle.KindTooLarge,
 			"the command has %d bytes, at most %d are possible: split it", len(cmd), catalog.MaxCommand)
 	}
-	start := n.now()
-	result, err := n.propose(ctx, cmd)
-	outcome := "applied"
-	if e, ok := errors.AsType[*bundle.Error](err); ok {
-		outcome = "failed"
-		if e.Fields["outcome"] == "unknown" {
-			outcome = "unknown"
-		}
-	} else if result.Err != nil {
-		outcome = "refused"
-	}
-	n.metrics.ObserveProposal(outcome, n.now().Sub(start))
-	return result, err
-}
-
-func (n *Node) propose(ctx context.Context, cmd []byte) (catalog.Result, error) {
 	if err := ctx.Err(); err != nil {
 		return catalog.Result{}, bundle.Errorf(bundle.KindUnavailable, "the command was not proposed: %w", err)
 	}
@@ -133,10 +118,17 @@ func (n *Node) stopped() error {
 		return bundle.Errorf(bundle.KindUnavailable,
 			"this node stopped after a fault of its catalog; mend the cause and start it again: %w", err)
 	}
+	if n.isClosing() {
+		return errStopped
+	}
+	return nil
+}
+
+func (n *Node) isClosing() bool {
 	select {
 	case <-n.closing:
-		return errStopped
+		return true
 	default:
-		return nil
+		return false
 	}
 }

@@ -130,7 +130,7 @@ func (s *snapshotStore) openLive() (*raft.SnapshotMeta, io.ReadCloser, error) {
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("copy the catalog for a follower: %w", err), out.Close())
 	}
-	s.fsm.metrics.ObserveSnapshot("send", meta.Size, s.fsm.now().Sub(start))
+	s.fsm.logger.Info("copied the catalog for a follower", "bytes", meta.Size, "index", meta.Index, "took", s.fsm.now().Sub(start))
 	return meta, out, nil
 }
 
@@ -180,7 +180,7 @@ func (k *sink) stamp() error {
 		return err
 	}
 	k.stamped, k.meta.ID = true, liveID
-	k.store.fsm.metrics.ObserveSnapshot("stamp", 0, k.store.fsm.now().Sub(start))
+	k.store.fsm.logger.Debug("made the catalog durable", "index", k.meta.Index, "took", k.store.fsm.now().Sub(start))
 	return nil
 }
 

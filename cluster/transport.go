@@ -12,9 +12,16 @@ import (
 // portless is the address of a node that listens nowhere.
 const portless = "local"
 
-// newStreamLayer returns the connections raft runs on: over ln, or, if ln is
-// nil, from the node to itself only, without a port.
-func newStreamLayer(ln net.Listener, advertise string) raft.StreamLayer {
+// streamLayer is the connections raft runs on.
+type streamLayer interface {
+	raft.StreamLayer
+	// sever closes every connection and lets no new one be made.
+	sever()
+}
+
+// newStreamLayer returns connections over ln, or, if ln is nil, from the node
+// to itself only, without a port.
+func newStreamLayer(ln net.Listener, advertise string) streamLayer {
 	if ln == nil {
 		return &selfLayer{conns: make(chan net.Conn), closed: make(chan struct{})}
 	}
@@ -22,7 +29,7 @@ func newStreamLayer(ln net.Listener, advertise string) raft.StreamLayer {
 	if advertise != "" {
 		addr = address(advertise)
 	}
-	return &streamLayer{Listener: ln, addr: addr, open: map[*trackedConn]struct{}{}}
+	return &netLayer{Listener: ln, addr: addr, open: map[*trackedConn]struct{}{}}
 }
 
 type address string
@@ -30,60 +37,64 @@ type address string
 func (address) Network() string  { return "tcp" }
 func (a address) String() string { return string(a) }
 
-// streamLayer runs over a listener and plain TCP dials. It closes what it
-// accepted when it is closed: raft's transport would leave the goroutines that
-// read from those connections waiting for the other side.
-type streamLayer struct {
+// netLayer runs over a listener and plain TCP dials. It knows its connections,
+// so that it can end what raft's transport leaves waiting for the other side.
+type netLayer struct {
 	net.Listener
 	addr net.Addr
 
-	mu     sync.Mutex
-	open   map[*trackedConn]struct{}
-	closed bool
+	mu      sync.Mutex
+	open    map[*trackedConn]struct{}
+	severed bool
+	closing sync.Once
 }
 
-func (l *streamLayer) Addr() net.Addr { return l.addr }
+func (l *netLayer) Addr() net.Addr { return l.addr }
 
-func (l *streamLayer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return net.DialTimeout("tcp", string(to), timeout)
+func (l *netLayer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	return l.track(net.DialTimeout("tcp", string(to), timeout))
 }
 
-func (l *streamLayer) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
+func (l *netLayer) Accept() (net.Conn, error) { return l.track(l.Listener.Accept()) }
+
+func (l *netLayer) track(conn net.Conn, err error) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
 	c := &trackedConn{Conn: conn, layer: l}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		return nil, errors.Join(net.ErrClosed, conn.Close())
+	if l.severed {
+		// The one who made or accepted it finds out with the first byte.
+		return c, conn.Close()
 	}
 	l.open[c] = struct{}{}
 	return c, nil
 }
 
-func (l *streamLayer) Close() error {
+func (l *netLayer) sever() {
 	l.mu.Lock()
-	if l.closed {
-		l.mu.Unlock()
-		return nil
-	}
-	l.closed = true
+	l.severed = true
 	open := l.open
 	l.open = map[*trackedConn]struct{}{}
 	l.mu.Unlock()
-	err := l.Listener.Close()
 	for c := range open {
 		// An error here is about a connection that is going away anyhow.
 		_ = c.Conn.Close()
 	}
+}
+
+func (l *netLayer) Close() (err error) {
+	l.closing.Do(func() {
+		err = l.Listener.Close()
+		l.sever()
+	})
 	return err
 }
 
 type trackedConn struct {
 	net.Conn
-	layer *streamLayer
+	layer *netLayer
 }
 
 func (c *trackedConn) Close() error {
@@ -133,3 +144,6 @@ func (l *selfLayer) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return nil
 }
+
+// sever has nothing to do: the node answers itself at once.
+func (l *selfLayer) sever() {}

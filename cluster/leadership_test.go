@@ -1,0 +1,77 @@
+package cluster
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+)
+
+func newLeadership() *leadership { return &leadership{changed: make(chan struct{})} }
+
+func ready(context.Context) bool { return true }
+
+func TestWorkRunsOncePerStretchAndNeverTwiceAtATime(t *testing.T) {
+	l := newLeadership()
+	var running atomic.Int32
+	terms := make(chan uint64)
+	l.register(func(ctx context.Context, term uint64) {
+		if running.Add(1) > 1 {
+			t.Error("the work of two stretches overlaps")
+		}
+		terms <- term
+		<-ctx.Done()
+		running.Add(-1)
+	})
+	for term := uint64(1); term <= 5; term++ {
+		l.begin(term, ready)
+		if got := <-terms; got != term {
+			t.Errorf("term %d, want %d", got, term)
+		}
+		if term%2 == 0 { // else the loss is not reported before the next gain
+			l.lose()
+		}
+	}
+	l.end()
+	if running.Load() != 0 {
+		t.Error("work runs after the end")
+	}
+	l.begin(6, ready)
+	if leading, _, _ := l.current(); leading {
+		t.Error("a stretch began after the end")
+	}
+}
+
+func TestWorkRegisteredWhileLeadingStartsAtOnce(t *testing.T) {
+	l := newLeadership()
+	defer l.end()
+	began := make(chan struct{})
+	l.register(func(context.Context, uint64) { close(began) })
+	l.begin(1, ready)
+	<-began
+	late := make(chan uint64, 1)
+	l.register(func(_ context.Context, term uint64) { late <- term })
+	if got := <-late; got != 1 {
+		t.Errorf("term %d", got)
+	}
+}
+
+func TestWorkDoesNotStartUntilTheStateIsCurrent(t *testing.T) {
+	l := newLeadership()
+	l.register(func(context.Context, uint64) { t.Error("the work started") })
+	preparing := make(chan struct{})
+	l.begin(1, func(ctx context.Context) bool {
+		close(preparing)
+		<-ctx.Done() // leadership is lost before the barrier passed
+		return true
+	})
+	<-preparing
+	if leading, isReady, _ := l.current(); !leading || isReady {
+		t.Errorf("leading %v, ready %v", leading, isReady)
+	}
+	l.lose()
+	if leading, isReady, _ := l.current(); leading || isReady {
+		t.Errorf("after the loss: leading %v, ready %v", leading, isReady)
+	}
+	l.begin(2, func(context.Context) bool { return false })
+	l.end()
+}
