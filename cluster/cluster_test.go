@@ -17,15 +17,10 @@ import (
 	"github.com/blockstored/blockstored/catalog"
 )
 
-// fast are timeouts for nodes on one machine that may be busy.
-func fast(c *Config) {
-	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLease = 400*time.Millisecond, 400*time.Millisecond, 300*time.Millisecond
-}
-
 // join starts a node with an id and lets leader add it.
 func join(t *testing.T, leader *testNode, id string) *testNode {
 	t.Helper()
-	n := startNode(t, t.TempDir(), fast, func(c *Config) {
+	n := startNode(t, t.TempDir(), func(c *Config) {
 		c.ID, c.Bootstrap, c.Listener = id, false, listen(t)
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -38,7 +33,7 @@ func join(t *testing.T, leader *testNode, id string) *testNode {
 
 func threeNodes(t *testing.T) (a, b, c *testNode) {
 	t.Helper()
-	a = startNode(t, t.TempDir(), fast, func(c *Config) { c.Listener = listen(t) })
+	a = startNode(t, t.TempDir(), func(c *Config) { c.Listener = listen(t) })
 	a.propose(t, "first")
 	return a, join(t, a, "n2-1"), join(t, a, "n3-1")
 }
@@ -61,7 +56,7 @@ func TestThreeNodesAgree(t *testing.T) {
 }
 
 func TestLateNodeReceivesACopyAndThenTheLog(t *testing.T) {
-	a := startNode(t, t.TempDir(), fast, func(c *Config) { c.Listener = listen(t) })
+	a := startNode(t, t.TempDir(), func(c *Config) { c.Listener = listen(t) })
 	for i := range 100 {
 		a.propose(t, fmt.Sprint(i))
 	}
@@ -81,7 +76,7 @@ func TestLateNodeReceivesACopyAndThenTheLog(t *testing.T) {
 	dir, addr := b.dir, b.self
 	b.stop(t)
 	a.propose(t, "while away")
-	again := startNode(t, dir, fast, func(c *Config) {
+	again := startNode(t, dir, func(c *Config) {
 		c.ID, c.Bootstrap, c.Listener, c.Advertise = "n2-1", false, listen(t), string(addr)
 	})
 	if got := again.book.lines(t); got != want {
@@ -177,7 +172,7 @@ func TestLeaderWithoutQuorumStopsAcknowledging(t *testing.T) {
 
 func TestFaultyLeaderIsReplaced(t *testing.T) {
 	fatal := make(chan error, 1)
-	a := startNode(t, t.TempDir(), fast, func(c *Config) {
+	a := startNode(t, t.TempDir(), func(c *Config) {
 		c.Listener = listen(t)
 		c.OnFatal = func(err error) { fatal <- err }
 	})
@@ -198,7 +193,7 @@ func TestFaultyLeaderIsReplaced(t *testing.T) {
 func TestNodeWithoutPortGetsOne(t *testing.T) {
 	dir := t.TempDir()
 	startNode(t, dir).stop(t)
-	a := startNode(t, dir, fast, func(c *Config) { c.Listener = listen(t) })
+	a := startNode(t, dir, func(c *Config) { c.Listener = listen(t) })
 	eventually(t, "its address is corrected", func() bool { return a.Stats().Members[0].Address == string(a.self) })
 	b := join(t, a, "n2-1")
 	a.propose(t, "x")
@@ -248,7 +243,7 @@ func stuckNode(t *testing.T) (addr raft.ServerAddress, copying <-chan struct{}) 
 
 // A node that takes a copy very slowly must not keep the leader from closing.
 func TestCloseEndsACopyInProgress(t *testing.T) {
-	a := startNode(t, t.TempDir(), fast, func(c *Config) { c.Listener, c.RPCTimeout = listen(t), time.Hour })
+	a := startNode(t, t.TempDir(), func(c *Config) { c.Listener, c.RPCTimeout = listen(t), time.Hour })
 	for range 40 { // more than sockets buffer
 		a.propose(t, strings.Repeat("x", catalog.MaxCommand))
 	}
