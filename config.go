@@ -97,9 +97,11 @@ type S3Config struct {
 	Endpoint        string `yaml:"endpoint"` // http://host:port or https://host
 	Bucket          string `yaml:"bucket"`
 	Prefix          string `yaml:"prefix"`
-	Region          string `yaml:"region"`
+	Region          string `yaml:"region"`            // empty: the store is asked
 	AccessKeyID     string `yaml:"access_key_id"`     // empty: AWS_* environment, credentials file, IAM
 	SecretAccessKey string `yaml:"secret_access_key"` //nolint:gosec // a key's name
+	// PathStyle forces http://host/bucket/key for Amazon, too.
+	PathStyle bool `yaml:"path_style"`
 	// CreateBucket makes the bucket if it is not there.
 	CreateBucket bool `yaml:"create_bucket"`
 }
@@ -131,7 +133,6 @@ func DefaultConfig(data string) Config {
 		Cluster: ClusterConfig{Node: "node1"},
 		Storage: StorageConfig{
 			Driver:  "dir",
-			S3:      S3Config{Region: "us-east-1"},
 			MinFree: 256 << 20,
 			Cache:   64 << 20,
 		},

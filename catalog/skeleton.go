@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -41,10 +40,6 @@ func (db *DB) Install(ctx context.Context, r io.Reader) error         { return e
 func (db *DB) Size() (bytes int64, err error)                         { return 0, errSkeleton }
 func (db *DB) Changed() <-chan struct{}                               { return nil }
 func (db *DB) View(ctx context.Context, fn func(v *View) error) error { return errSkeleton }
-
-func NewCommand(now time.Time, body Body) Command { return Command{} }
-func (c Command) Encode() ([]byte, error)         { return nil, errSkeleton }
-func DecodeCommand(b []byte) (Command, error)     { return Command{}, errSkeleton }
 
 func (v *View) Instance() (Instance, error)                                  { return Instance{}, errSkeleton }
 func (v *View) Secret(name string) ([]byte, error)                           { return nil, errSkeleton }
@@ -89,3 +84,9 @@ func (v *View) Peer(id bundle.ID) (Peer, error)               { return Peer{}, e
 func (v *View) Parked(peer bundle.ID) ([]ParkedBundle, error) { return nil, errSkeleton }
 func (v *View) Dump(w io.Writer) error                        { return errSkeleton }
 func (v *View) DumpDigest() (bundle.Digest, error)            { return bundle.Digest{}, errSkeleton }
+
+// Result returns what a request came to, KindNotFound if that is not known.
+func (v *View) Result(id RequestID) (Result, error) { return Result{}, errSkeleton }
+
+// Locate is [storage.Locator].
+func (db *DB) Locate(ctx context.Context, ds []bundle.Digest) ([]bundle.Located, error) { return nil, errSkeleton }

@@ -102,6 +102,9 @@ func (s *Server) manifests(x *exchange) error {
 			if trees[i].root, err = granted(v, sight, want.ref); err != nil {
 				return err
 			}
+			if want.have == 0 {
+				continue
+			}
 			trees[i].have, err = granted(v, sight, bundle.VersionRef{Bundle: want.ref.Bundle, Number: want.have})
 			if err != nil && !bundle.IsKind(err, bundle.KindNotFound) {
 				return err

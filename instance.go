@@ -1,0 +1,155 @@
+package blockstored
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/blockstored/blockstored/access"
+	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/cluster"
+	"github.com/blockstored/blockstored/metrics"
+	"github.com/blockstored/blockstored/primary"
+	"github.com/blockstored/blockstored/replica"
+	"github.com/blockstored/blockstored/rest"
+	"github.com/blockstored/blockstored/storage"
+	"github.com/blockstored/blockstored/syndication"
+)
+
+// closeGrace is how long Close lets requests in progress finish.
+const closeGrace = 10 * time.Second
+
+// Instance is one running node of an instance. Its methods may be called from
+// any goroutine.
+type Instance struct {
+	cfg     Config
+	log     *slog.Logger
+	now     func() time.Time
+	closers []func() error // in the order things were opened; Close runs them backwards
+
+	folder   *folder
+	sealer   *access.Sealer
+	metrics  *metrics.Metrics
+	catalog  *catalog.DB
+	store    *storage.Store
+	contents *storage.Contents
+	node     *cluster.Node
+	propose  proposer
+
+	identity atomic.Pointer[syndication.Identity] // the current one
+
+	peering *syndication.Peering
+	server  *syndication.Server
+	primary *primary.Primary
+	replica *replica.Replica
+	api     *rest.API
+
+	addresses Addresses
+	fatalOnce sync.Once
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open opens the instance that cfg describes, making it if the data folder is
+// empty, and returns when this node is ready to serve. It listens where cfg says,
+// and on the operators' socket in the data folder.
+//
+// The caller ends it with [Instance.Close]. ctx bounds the opening only. An
+// error of KindConflict means that another process uses the folder or another
+// instance the storage; the text says what to do.
+func Open(ctx context.Context, cfg Config) (*Instance, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	i := &Instance{cfg: cfg, log: cfg.Logger, now: cfg.Now}
+	if i.log == nil {
+		i.log = slog.New(slog.DiscardHandler)
+	}
+	if i.now == nil {
+		i.now = time.Now
+	}
+	for _, step := range []func(context.Context) error{
+		i.openFolder, i.openMetrics, i.openCatalog, i.openStorage, i.openNode, i.openListeners,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, i.Close())
+		}
+	}
+	i.log.Info("instance is open", "instance", i.ID(), "name", cfg.Name, "api", i.addresses.API, "peer", i.addresses.Peer)
+	return i, nil
+}
+
+// Init makes the data folder and the instance in it, and closes it again. A
+// folder that already holds one is refused with KindConflict.
+func Init(ctx context.Context, cfg Config) error {
+	if done, err := Initialized(cfg.Data); err != nil || done {
+		if done {
+			err = bundle.Errorf(bundle.KindConflict, "%s already holds an instance: serve it, or give another data folder", cfg.Data)
+		}
+		return err
+	}
+	cfg.Listen, cfg.Peer.Listen = "", ""
+	i, err := Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return i.Close()
+}
+
+// ID returns the instance's permanent id.
+func (i *Instance) ID() bundle.ID { return i.identity.Load().ID() }
+
+// Addresses returns where this node listens.
+func (i *Instance) Addresses() Addresses { return i.addresses }
+
+// Handler returns the REST API, to be mounted at the root of a host's server.
+// It asks for a token on every path but /health/ and signed file URLs.
+func (i *Instance) Handler() http.Handler { return i.api.Handler() }
+
+// PeerHandler returns what other instances talk to, /peer/v1 and nothing else,
+// for a host that serves it itself.
+func (i *Instance) PeerHandler() http.Handler { return i.server.Handler() }
+
+// Close stops listening, lets requests in progress finish for up to ten
+// seconds, ends the work of a leader, and closes everything in the reverse
+// order of opening. It returns when every goroutine of the instance has ended.
+// Calling it again returns the first result.
+func (i *Instance) Close() error {
+	i.closeOnce.Do(func() {
+		var errs []error
+		for k := len(i.closers) - 1; k >= 0; k-- {
+			errs = append(errs, i.closers[k]())
+		}
+		i.closeErr = errors.Join(errs...)
+	})
+	return i.closeErr
+}
+
+func (i *Instance) onClose(f func() error) { i.closers = append(i.closers, f) }
+
+// fatal tells the host, once, that this node must not go on.
+func (i *Instance) fatal(err error) {
+	i.fatalOnce.Do(func() {
+		i.log.Error("this node stops", "error", err)
+		if i.cfg.OnFatal != nil {
+			i.cfg.OnFatal(err)
+		}
+	})
+}
+
+// proposer sends commands to the cluster.
+type proposer struct{ node *cluster.Node }
+
+// Propose returns the result of the applied command; a refusal is in it.
+func (p proposer) Propose(ctx context.Context, cmd catalog.Command) (catalog.Result, error) {
+	encoded, err := cmd.Encode()
+	if err != nil {
+		return catalog.Result{}, err
+	}
+	return p.node.Propose(ctx, encoded)
+}

@@ -1,0 +1,109 @@
+package blockstored
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/syndication"
+)
+
+const (
+	claimEvery  = time.Minute
+	purgeEvery  = time.Minute
+	purgeLimit  = 1000 // rows a command, so that no batch holds up others for long
+	purgeRounds = 20   // commands in a row before it looks again
+)
+
+// lead starts the work that only a leader does. Each piece runs under a context
+// that ends with leadership; closing the node joins them all.
+func (i *Instance) lead() {
+	i.node.WhileLeader(func(ctx context.Context, _ uint64) {
+		err := syndication.RunPublisher(ctx, syndication.PublisherConfig{
+			Catalog: i.catalog, Propose: i.propose, Now: i.now, Logger: i.log,
+			Identity: i.identity.Load,
+		})
+		i.ended(ctx, "publisher", err)
+	})
+	i.node.WhileLeader(func(ctx context.Context, _ uint64) { i.ended(ctx, "replica", i.replica.Run(ctx)) })
+	i.node.WhileLeader(func(ctx context.Context, _ uint64) { i.store.RunClaim(ctx, claimEvery) })
+	i.node.WhileLeader(func(ctx context.Context, _ uint64) { i.purge(ctx) })
+}
+
+// ended reports leader's work that stopped while this node still leads.
+func (i *Instance) ended(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, context.Canceled) {
+		i.log.Error("work of the leader ended", "what", what, "error", err)
+	}
+}
+
+// purge removes, in small batches, rows that no query can see any more.
+func (i *Instance) purge(ctx context.Context) {
+	tick := time.NewTicker(purgeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for range purgeRounds {
+			result, err := i.propose.Propose(ctx, catalog.NewCommand(i.now(), catalog.Purge{Limit: purgeLimit}))
+			if err != nil || result.Err != nil {
+				i.ended(ctx, "purge", err)
+				break
+			}
+			if result.Number == 0 {
+				break
+			}
+		}
+	}
+}
+
+// observe fills the gauges that describe a state when they are scraped.
+func (i *Instance) observe() {
+	if i.cfg.Registerer == nil {
+		return
+	}
+	remove := i.metrics.OnScrape(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if size, err := i.catalog.Size(); err == nil {
+			i.metrics.SetCatalogSize(size)
+		}
+		err := i.catalog.View(ctx, func(v *catalog.View) error {
+			counts, err := v.Counts()
+			if err != nil {
+				return err
+			}
+			i.metrics.SetLogRecords(counts.Records)
+			for _, state := range []string{"own", "copy", "held", "parked", "withdrawn"} {
+				i.metrics.SetBundles(state, counts.Bundles[state])
+			}
+			return nil
+		})
+		if err != nil {
+			i.log.Warn("metrics: counts", "error", err)
+		}
+	})
+	i.onClose(func() error { remove(); return nil })
+}
+
+// buildInfo returns the version, the revision and the Go version of this build.
+func buildInfo() (version, revision, goversion string) {
+	version, revision = "devel", "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if v := info.Main.Version; v != "" && v != "(devel)" {
+			version = v
+		}
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = s.Value
+			}
+		}
+	}
+	return version, revision, runtime.Version()
+}

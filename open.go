@@ -1,0 +1,223 @@
+package blockstored
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/blockstored/blockstored/access"
+	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/cluster"
+	"github.com/blockstored/blockstored/metrics"
+	"github.com/blockstored/blockstored/primary"
+	"github.com/blockstored/blockstored/storage"
+	"github.com/blockstored/blockstored/storage/dir"
+	"github.com/blockstored/blockstored/storage/s3"
+	"github.com/blockstored/blockstored/syndication"
+)
+
+func (i *Instance) openFolder(context.Context) error {
+	f, err := openFolder(i.cfg.Data)
+	if err != nil {
+		return err
+	}
+	i.folder = f
+	i.onClose(f.close)
+	if err := os.MkdirAll(f.join("tmp"), 0o700); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	key := f.join(access.KeyFile)
+	i.sealer, err = access.LoadSealer(key)
+	if errors.Is(err, os.ErrNotExist) {
+		done, ierr := Initialized(i.cfg.Data)
+		if ierr != nil {
+			return ierr
+		}
+		if done {
+			return bundle.Errorf(bundle.KindInvalid,
+				"%s is missing: without it the instance's keys cannot be opened; put it back from your backup of secrets", key)
+		}
+		i.sealer, err = access.CreateSealer(key)
+	}
+	return err
+}
+
+func (i *Instance) openMetrics(context.Context) (err error) {
+	if i.metrics, err = metrics.New(i.cfg.Registerer); err != nil {
+		return err
+	}
+	i.onClose(func() error { i.metrics.Close(); return nil })
+	i.metrics.SetBuildInfo(buildInfo())
+	return nil
+}
+
+func (i *Instance) openCatalog(ctx context.Context) (err error) {
+	i.catalog, err = catalog.Open(ctx, i.folder.join("catalog"), catalog.Options{Logger: i.log})
+	if err != nil {
+		return err
+	}
+	i.onClose(i.catalog.Close)
+	return nil
+}
+
+func (i *Instance) openStorage(ctx context.Context) error {
+	driver, err := i.openDriver(ctx)
+	if err != nil {
+		return err
+	}
+	i.onClose(driver.Close)
+	i.store = storage.New(storage.Config{
+		Driver: driver, Observer: i.metrics, Now: i.now, Logger: i.log,
+		MinFree: i.cfg.Storage.MinFree, CacheBytes: i.cfg.Storage.Cache,
+	})
+	i.onClose(i.store.Close)
+	i.contents = storage.NewContents(i.store, i.catalog)
+	return nil
+}
+
+func (i *Instance) openDriver(ctx context.Context) (storage.Driver, error) {
+	c := i.cfg.Storage
+	if c.Driver == "dir" {
+		path := c.Dir.Path
+		if path == "" {
+			path = i.folder.join("store")
+		}
+		return dir.Open(path)
+	}
+	return s3.Open(ctx, s3.Config{
+		Endpoint: c.S3.Endpoint, Bucket: c.S3.Bucket, Prefix: c.S3.Prefix, Region: c.S3.Region,
+		AccessKeyID: c.S3.AccessKeyID, SecretAccessKey: c.S3.SecretAccessKey,
+		PathStyle: c.S3.PathStyle, CreateBucket: c.S3.CreateBucket,
+		TempDir: i.folder.join("tmp"), Logger: i.log, Now: i.now,
+	})
+}
+
+// openNode starts this node, makes the instance on its first start, claims the
+// storage and builds the rooms that act.
+func (i *Instance) openNode(ctx context.Context) error {
+	name, err := i.folder.nodeID(i.cfg.Cluster.Node)
+	if err != nil {
+		return err
+	}
+	i.node, err = cluster.Open(ctx, cluster.Config{
+		ID: name, Dir: i.folder.join("raft"), Catalog: i.catalog, Bootstrap: true,
+		Logger: i.log, Now: i.now, OnFatal: i.fatal, Metrics: i.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	i.onClose(i.node.Close)
+	i.propose = proposer{i.node}
+	if err := i.node.WaitLeader(ctx); err != nil {
+		return err
+	}
+	if err := i.openIdentity(ctx); err != nil {
+		return err
+	}
+	if err := i.claim(ctx); err != nil {
+		return err
+	}
+	if err := i.folder.markInitialized(); err != nil {
+		return err
+	}
+	i.primary = primary.New(primary.Config{
+		Proposer: i.propose, Catalog: i.catalog, Store: i.store, Contents: i.contents,
+		Now: i.now, Logger: i.log, Metrics: i.metrics,
+	})
+	return nil
+}
+
+// openIdentity loads the instance's keys, making them on the first start.
+func (i *Instance) openIdentity(ctx context.Context) error {
+	err := i.loadIdentity(ctx)
+	if !bundle.IsKind(err, bundle.KindNotFound) {
+		return err
+	}
+	init, err := syndication.NewIdentity(i.sealer, syndication.IdentityParams{Name: i.cfg.Name, Now: i.now()})
+	if err != nil {
+		return err
+	}
+	if err := i.apply(ctx, init); err != nil {
+		return err
+	}
+	return i.loadIdentity(ctx)
+}
+
+func (i *Instance) loadIdentity(ctx context.Context) error {
+	return i.catalog.View(ctx, func(v *catalog.View) error {
+		identity, err := syndication.LoadIdentity(v, i.sealer)
+		if err == nil {
+			i.identity.Store(identity)
+		}
+		return err
+	})
+}
+
+// claim makes sure that no other instance writes to the same storage.
+func (i *Instance) claim(ctx context.Context) error {
+	var generation uint64
+	err := i.catalog.View(ctx, func(v *catalog.View) error {
+		row, err := v.Instance()
+		generation = row.Generation
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return i.store.Claim(ctx, storage.ClaimConfig{
+		Instance: i.ID(), Incarnation: fmt.Sprintf("generation %d", generation), Name: i.cfg.Name,
+	})
+}
+
+// describe publishes the display name and the peer listener's addresses if
+// they changed since the last start.
+func (i *Instance) describe(ctx context.Context) error {
+	update, changed, err := i.identity.Load().Describe(i.cfg.Name, i.endpoints(), i.now())
+	if err != nil || !changed {
+		return err
+	}
+	if err := i.apply(ctx, update); err != nil {
+		return err
+	}
+	return i.loadIdentity(ctx)
+}
+
+// endpoints are the URLs peers are told.
+func (i *Instance) endpoints() []string {
+	if len(i.cfg.Peer.Addresses) > 0 {
+		return i.cfg.Peer.Addresses
+	}
+	if i.addresses.Peer == "" {
+		return nil
+	}
+	return []string{i.addresses.Peer}
+}
+
+// apply proposes body and turns a refusal into an error.
+func (i *Instance) apply(ctx context.Context, body catalog.Body) error {
+	result, err := i.propose.Propose(ctx, catalog.NewCommand(i.now(), body))
+	if err != nil {
+		return err
+	}
+	if result.Err != nil {
+		return result.Err
+	}
+	return nil
+}
+
+// url returns the URL of a listener for people on this machine: an address
+// that listens everywhere is shown as loopback.
+func url(scheme string, ln net.Listener) string {
+	host, port, err := net.SplitHostPort(ln.Addr().String())
+	if err != nil {
+		return scheme + "://" + ln.Addr().String()
+	}
+	if ip := net.ParseIP(strings.TrimSuffix(host, "%")); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
