@@ -1,0 +1,101 @@
+package primary
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/catalog"
+)
+
+// TestMergeFollowsTheModel merges random overlays onto random versions and
+// compares conflicts, and the manifest of what came out, with the plain terms.
+func TestMergeFollowsTheModel(t *testing.T) {
+	path := rapid.SampledFrom([]string{"a", "b", "a/b", "a/c", "a/b/c", "a-b", "d", "e/f"})
+	content := rapid.SampledFrom([]string{"", "1", "2"})
+	edits := rapid.MapOf(path, content)
+	rapid.Check(t, func(t *rapid.T) {
+		ctx := context.Background()
+		free := func(from map[string]string, label string) (overlay, files map[string]string) {
+			overlay = edits.Draw(t, label)
+			if files = over(from, overlay); !clashFree(files) {
+				t.Skip("not a snapshot")
+			}
+			return overlay, files
+		}
+		_, base := free(map[string]string{}, "base")
+		_, head := free(base, "theirs")
+		overlay, _ := free(base, "mine")
+		m := &model{versions: []map[string]string{base, head}}
+		d := &modelDraft{overlay: overlay}
+
+		p := New(Config{})
+		s := &state{content: p.encoded(t, base)}
+		for _, path := range slices.Sorted(maps.Keys(overlay)) {
+			s.files = append(s.files, catalog.OverlayFile{FileOp: opOf(path, overlay[path])})
+		}
+		now := p.encoded(t, head)
+		if now.Digest() == s.content.Digest() {
+			now = s.content
+		}
+		got, err := p.merge(ctx, s, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mine := m.effective(d)
+		if got.changed != (len(mine) > 0) {
+			t.Fatalf("changed is %v for %v", got.changed, mine)
+		}
+		var paths []string
+		for _, c := range got.conflicts {
+			paths = append(paths, c.Path)
+		}
+		if want := m.conflicts(d); !slices.Equal(paths, want) {
+			t.Fatalf("conflicts %v, want %v", paths, want)
+		}
+		if paths != nil {
+			return
+		}
+		root, _, err := bundle.Edit(ctx, now, p.fetch, got.changes, got.links)
+		if want := p.encoded(t, over(head, mine)).Digest(); err != nil || root != want {
+			t.Fatalf("%v on %v over %v is %s, want %s: %v", overlay, head, base, root, want, err)
+		}
+		for _, op := range got.idleFiles {
+			if want := opOf(op.Path, head[op.Path]); op != want || mine[op.Path] != "" {
+				t.Fatalf("idle %v, the newest version has %v", op, want)
+			}
+		}
+	})
+}
+
+func opOf(path, content string) catalog.FileOp {
+	if content == "" {
+		return catalog.FileOp{Path: path, Delete: true}
+	}
+	return catalog.FileOp{Path: path, Digest: bundle.DigestOf([]byte(content)), Size: int64(len(content))}
+}
+
+// encoded returns the manifest of files, whose pages p then knows.
+func (p *Primary) encoded(t *rapid.T, files map[string]string) *bundle.Manifest {
+	s := &bundle.Snapshot{}
+	for _, path := range slices.Sorted(maps.Keys(files)) {
+		op := opOf(path, files[path])
+		s.Files = append(s.Files, bundle.File{Path: path, Digest: op.Digest, Size: op.Size})
+	}
+	root, pages, err := bundle.Encode(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages {
+		p.pages.add(page.Digest, page.Bytes)
+	}
+	m, err := p.manifest(context.Background(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
