@@ -1,6 +1,6 @@
 //go:build !linux
 
-package s3test
+package gatewaytest
 
 // hasAttributes is not asked elsewhere: the gateway then keeps its attributes
 // in a folder.
