@@ -1,0 +1,63 @@
+package access
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/blockstored/blockstored/catalog"
+)
+
+func TestRoleAllows(t *testing.T) {
+	tests := []struct {
+		role                 Role
+		read, write, operate bool
+	}{
+		{RoleReader, true, false, false},
+		{RoleWriter, true, true, false},
+		{RoleOperator, true, true, true},
+		{"", false, false, false},
+		{"admin", false, false, false},
+	}
+	for _, tt := range tests {
+		if got := [3]bool{tt.role.Allows(ActionRead), tt.role.Allows(ActionWrite), tt.role.Allows(ActionOperate)}; got != [3]bool{tt.read, tt.write, tt.operate} {
+			t.Errorf("%q allows %v", tt.role, got)
+		}
+	}
+	if RoleOperator.Allows(ActionOperate + 1) {
+		t.Error("an operator may do what does not exist")
+	}
+}
+
+func TestNewTokenIsLongUniqueAndHashed(t *testing.T) {
+	a, ha := NewToken()
+	b, hb := NewToken()
+	if a == b || ha == hb {
+		t.Fatal("two tokens are the same")
+	}
+	if !strings.HasPrefix(a, TokenPrefix) || len(a) != len(TokenPrefix)+43 {
+		t.Errorf("token %q", a)
+	}
+	if HashToken(a) != ha {
+		t.Error("the hash is not the token's")
+	}
+}
+
+func TestLiveEndsWithExpiryAndRevocation(t *testing.T) {
+	now := time.Unix(1000, 0)
+	tests := []struct {
+		name  string
+		token catalog.Token
+		want  bool
+	}{
+		{"for ever", catalog.Token{}, true},
+		{"not yet expired", catalog.Token{Expires: now.UnixMicro() + 1}, true},
+		{"just expired", catalog.Token{Expires: now.UnixMicro()}, false},
+		{"revoked", catalog.Token{Revoked: 1}, false},
+	}
+	for _, tt := range tests {
+		if got := Live(tt.token, now); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}
