@@ -43,7 +43,6 @@ const (
 // found out about a bundle it remembers.
 type Sight struct {
 	view        *catalog.View
-	self        bundle.ID
 	all         bool
 	collections map[bundle.ID]bool
 	bundles     map[bundle.ID]bool
@@ -58,7 +57,7 @@ type reach struct {
 }
 
 // Visible returns the sight of a peer by its grants.
-func Visible(v *catalog.View, peer catalog.Peer) (*Sight, error) {
+func Visible(v *catalog.View, peer catalog.Peer) *Sight {
 	return SightOf(v, peer.Grants)
 }
 
@@ -67,14 +66,9 @@ func Visible(v *catalog.View, peer catalog.Peer) (*Sight, error) {
 // of other bundles that shown versions depend on, with what the log says of
 // their bundles except of other versions, so that links hold. Only what this
 // instance owns is ever shown.
-func SightOf(v *catalog.View, selectors []catalog.Selector) (*Sight, error) {
-	instance, err := v.Instance()
-	if err != nil {
-		return nil, err
-	}
+func SightOf(v *catalog.View, selectors []catalog.Selector) *Sight {
 	s := &Sight{
-		view: v, self: instance.ID,
-		collections: make(map[bundle.ID]bool), bundles: make(map[bundle.ID]bool), found: make(map[bundle.ID]reach),
+		view: v, collections: make(map[bundle.ID]bool), bundles: make(map[bundle.ID]bool), found: make(map[bundle.ID]reach),
 	}
 	for _, sel := range selectors {
 		switch sel.Scope {
@@ -86,7 +80,7 @@ func SightOf(v *catalog.View, selectors []catalog.Selector) (*Sight, error) {
 			s.bundles[sel.Target] = true
 		}
 	}
-	return s, nil
+	return s
 }
 
 // Record reports whether a record of this instance's log is shown. Records that
@@ -114,11 +108,7 @@ func (s *Sight) Record(rec catalog.Record) (bool, error) {
 // Version reports whether a version and its content are shown. One that does
 // not exist here, or is another instance's, is not.
 func (s *Sight) Version(ref bundle.VersionRef) (bool, error) {
-	b, err := s.view.Bundle(ref.Bundle)
-	if bundle.IsKind(err, bundle.KindNotFound) || err == nil && b.Owner.Instance != s.self {
-		return false, nil
-	}
-	if err != nil {
+	if own, err := s.own(ref.Bundle); err != nil || !own {
 		return false, err
 	}
 	if _, err := s.view.Version(ref); err != nil {
@@ -155,11 +145,20 @@ func (s *Sight) selected(id bundle.ID) (bool, error) {
 	if len(s.collections) == 0 {
 		return false, nil
 	}
-	b, err := s.view.Bundle(id)
+	collection, _, err := s.view.Home(id)
 	if bundle.IsKind(err, bundle.KindNotFound) {
 		return false, nil
 	}
-	return err == nil && s.collections[b.Collection], err
+	return err == nil && s.collections[collection], err
+}
+
+// own reports whether a bundle is, or was until it was deleted, this instance's.
+func (s *Sight) own(id bundle.ID) (bool, error) {
+	_, own, err := s.view.Home(id)
+	if bundle.IsKind(err, bundle.KindNotFound) {
+		return false, nil
+	}
+	return own, err
 }
 
 // follow finds the versions of a bundle that selected versions depend on.
@@ -206,12 +205,8 @@ func (s *Sight) dependedOn(ref bundle.VersionRef) (bool, error) {
 		if !selected {
 			continue
 		}
-		b, err := s.view.Bundle(d.Bundle)
-		if err != nil && !bundle.IsKind(err, bundle.KindNotFound) {
-			return false, err
-		}
-		if err == nil && b.Owner.Instance == s.self {
-			return true, nil
+		if own, err := s.own(d.Bundle); err != nil || own {
+			return own, err
 		}
 	}
 	return false, nil

@@ -45,11 +45,7 @@ func (s *Server) sighted(x *exchange, fn func(v *catalog.View, sight *access.Sig
 		if err != nil {
 			return err
 		}
-		sight, err := access.Visible(v, peer)
-		if err != nil {
-			return err
-		}
-		return fn(v, sight)
+		return fn(v, access.Visible(v, peer))
 	})
 }
 

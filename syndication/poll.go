@@ -119,11 +119,7 @@ func (l *look) at(v *catalog.View) error {
 	if err != nil {
 		return err
 	}
-	sight, err := newFilter(v, peer, l.req.Selectors)
-	if err != nil {
-		return err
-	}
-	entries, err := l.scan(v, sight, checkpoint.Size)
+	entries, err := l.scan(v, newFilter(v, peer, l.req.Selectors), checkpoint.Size)
 	if err != nil {
 		return err
 	}
@@ -186,15 +182,12 @@ type filter struct {
 	granted, followed *access.Sight // followed is nil for all that is granted
 }
 
-func newFilter(v *catalog.View, peer catalog.Peer, selectors []catalog.Selector) (f *filter, err error) {
-	f = &filter{}
-	if f.granted, err = access.Visible(v, peer); err != nil {
-		return nil, err
-	}
+func newFilter(v *catalog.View, peer catalog.Peer, selectors []catalog.Selector) *filter {
+	f := &filter{granted: access.Visible(v, peer)}
 	if selectors != nil {
-		f.followed, err = access.SightOf(v, selectors)
+		f.followed = access.SightOf(v, selectors)
 	}
-	return f, err
+	return f
 }
 
 func (f *filter) record(rec catalog.Record) (bool, error) {
@@ -256,10 +249,7 @@ func findRecords(v *catalog.View, id bundle.ID, req RecordsRequest) (*RecordsAns
 	if err != nil {
 		return nil, err
 	}
-	sight, err := access.Visible(v, peer)
-	if err != nil {
-		return nil, err
-	}
+	sight := access.Visible(v, peer)
 	answer := &RecordsAnswer{Size: req.Size}
 	if len(req.Versions) > 0 {
 		err = answer.addVersions(v, sight, req)

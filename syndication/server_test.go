@@ -1,0 +1,578 @@
+package syndication
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/publog"
+)
+
+func TestPollsCarryProvenRecordsAsTheLogGrows(t *testing.T) {
+	a, b := newSite(t, "north"), newSite(t, "south")
+	c := a.collection("c")
+	x := a.bundle(c, "x")
+	v1 := a.publish(x, map[string]string{"a": "1"})
+	a.checkpoint()
+	f := newFollow(t, a.peerWith(b, all), a)
+	if got := versions(f.all()); len(got) != 1 || got[v1] == nil {
+		t.Fatalf("first pull: %v", got)
+	}
+	if got := kindsOf(f.records, c); !slices.Equal(got, []publog.RecordKind{publog.RecordCollection}) {
+		t.Errorf("the collection: %v", got)
+	}
+	if got := f.poll(nil); len(got) != 0 {
+		t.Errorf("nothing new, yet %v", got)
+	}
+	v2 := a.publish(x, map[string]string{"a": "2"})
+	if got := f.poll(nil); len(got) != 0 {
+		t.Errorf("records that no checkpoint signs: %v", got)
+	}
+	a.checkpoint()
+	if got := versions(f.poll(nil)); len(got) != 1 || got[v2] == nil {
+		t.Errorf("second pull: %v", got)
+	}
+	for range 5 {
+		a.publish(x, map[string]string{"a": "2"})
+	}
+	a.checkpoint()
+	for want := range 5 {
+		if got := f.poll(func(r *PollRequest) { r.Limit = 1 }); len(got) != 1 {
+			t.Fatalf("page %d: %v", want, got)
+		}
+	}
+	if f.from != f.known.Checkpoint.Size {
+		t.Errorf("paged up to %d of %d", f.from, f.known.Checkpoint.Size)
+	}
+}
+
+func TestAPollWithNothingNewIsSmall(t *testing.T) {
+	a, b := newSite(t, "north"), newSite(t, "south")
+	x := a.bundle(a.collection("c"), "x")
+	for range 20 {
+		a.publish(x, map[string]string{"a": "1"})
+	}
+	a.checkpoint()
+	a.peerWith(b, all)
+	var moved []Transfer
+	client, err := NewClient(ClientConfig{
+		Identity: b.identity, Peer: a.identity.ID(), Addresses: []string{a.url}, Now: a.clock.Now,
+		Observe: func(t Transfer) { moved = append(moved, t) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	f := newFollow(t, client, a)
+	f.all()
+	moved = nil
+	f.poll(nil)
+	if len(moved) != 1 || moved[0].Sent+moved[0].Received > 1024 {
+		t.Errorf("moved %+v", moved)
+	}
+}
+
+func TestAWaitingPollWakesWithNewsOfItsOwn(t *testing.T) {
+	a, b := newSite(t, "north"), newSite(t, "south")
+	mine, other := a.bundle(a.collection("c"), "mine"), a.bundle(a.collection("d"), "other")
+	a.publish(mine, map[string]string{"a": "1"})
+	a.checkpoint()
+	client := a.peerWith(b, onlyBundle(mine))
+	f := newFollow(t, client, a)
+	f.all()
+
+	type answer struct {
+		a   *PollAnswer
+		err error
+	}
+	answers := make(chan answer, 1)
+	req := f.request()
+	req.Wait = MaxWait
+	go func() {
+		a, err := client.Poll(t.Context(), req)
+		answers <- answer{a, err}
+	}()
+	a.publish(other, map[string]string{"b": "1"})
+	a.checkpoint()
+	select {
+	case got := <-answers:
+		t.Fatalf("woken by another's record: %+v", got)
+	case <-time.After(50 * time.Millisecond): // not a synchronisation: later would only find more
+	}
+	v2 := a.publish(mine, map[string]string{"a": "2"})
+	a.checkpoint()
+	got := <-answers
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	v, err := Check(f.known, req, got.a, a.clock.Now(), Limits{})
+	if err != nil || versions(v.Records)[v2] == nil {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
+func TestAWaitingPollEndsWithAFreshCheckpoint(t *testing.T) {
+	a, b := newSite(t, "north"), newSite(t, "south")
+	a.checkpoint()
+	f := newFollow(t, a.peerWith(b, all), a)
+	f.all()
+	if got := f.poll(func(r *PollRequest) { r.Wait = 20 * time.Millisecond }); len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+	a.server.Close()
+	req := f.request()
+	req.Wait = MaxWait
+	if _, err := f.client.Poll(t.Context(), req); !bundle.IsKind(err, bundle.KindUnavailable) {
+		t.Errorf("a poll at a node that shuts down: %v", err)
+	}
+}
+
+func TestANodeBehindItsSubscriberSaysSo(t *testing.T) {
+	a, b := newSite(t, "north"), newSite(t, "south")
+	client := a.peerWith(b, all)
+	_, err := client.Poll(t.Context(), PollRequest{})
+	wantReason(t, "before the first checkpoint", err, bundle.KindUnavailable, ReasonBehind)
+	a.checkpoint()
+	size := newFollow(t, client, a)
+	size.all()
+	_, err = client.Poll(t.Context(), PollRequest{Size: size.known.Checkpoint.Size + 5, Wait: 10 * time.Millisecond})
+	wantReason(t, "poll", err, bundle.KindUnavailable, ReasonBehind)
+	_, err = client.Records(t.Context(), RecordsRequest{Subject: idA, Size: size.known.Checkpoint.Size + 5})
+	wantReason(t, "records", err, bundle.KindUnavailable, ReasonBehind)
+}
+
+// I8: a peer sees what it was granted; of the rest, only how many records
+// there are.
+func TestGrantsShowWhatTheyNameAndNothingElse(t *testing.T) {
+	a := newSite(t, "north")
+	c, d := a.collection("collection c"), a.collection("collection d")
+	x, y, z, lonely := a.bundle(c, "x"), a.bundle(c, "y"), a.bundle(d, "z"), a.bundle(d, "lonely")
+	z1 := a.publish(z, map[string]string{"z": "1"})
+	z2 := a.publish(z, map[string]string{"z": "2"})
+	x1 := a.publish(x, map[string]string{"x": "1"}, z1)
+	y1 := a.publish(y, map[string]string{"y": "1"})
+	l1 := a.publish(lonely, map[string]string{"l": "1"})
+	a.checkpoint()
+	everything := map[bundle.VersionRef]bool{x1: true, y1: true, z1: true, z2: true, l1: true}
+	tests := []struct {
+		name     string
+		grants   []catalog.Selector
+		versions []bundle.VersionRef
+		subjects []bundle.ID // what else may be seen
+	}{
+		{"all", []catalog.Selector{all}, slices.Collect(maps.Keys(everything)), []bundle.ID{c, d, x, y, z, lonely}},
+		{"collection", []catalog.Selector{onlyCollection(c)}, []bundle.VersionRef{x1, y1, z1}, []bundle.ID{c, x, y, z}},
+		{"bundle with a link", []catalog.Selector{onlyBundle(x)}, []bundle.VersionRef{x1, z1}, []bundle.ID{x, z}},
+		{"bundle", []catalog.Selector{onlyBundle(y)}, []bundle.VersionRef{y1}, []bundle.ID{y}},
+		{"nothing that exists", []catalog.Selector{onlyBundle(bundle.NewID())}, nil, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newSite(t, "south")
+			f := newFollow(t, a.peerWith(b, tt.grants...), a)
+			a.checkpoint()
+			got := versions(f.all())
+			for ref := range everything {
+				if want := slices.Contains(tt.versions, ref); (got[ref] != nil) != want {
+					t.Errorf("version %v seen: %v, want %v", ref, got[ref] != nil, want)
+				}
+				a.checkContent(t, f.client, ref, slices.Contains(tt.versions, ref))
+			}
+			for _, r := range f.records {
+				if r.Record.Subject != (bundle.ID{}) && !slices.Contains(tt.subjects, r.Record.Subject) {
+					t.Errorf("a %s record of %s is seen", r.Record.Kind, r.Record.Subject)
+				}
+			}
+			a.checkNothingElse(t, f)
+		})
+	}
+}
+
+// checkContent asks in every way for a version's content.
+func (s *testSite) checkContent(t *testing.T, c *Client, ref bundle.VersionRef, granted bool) {
+	t.Helper()
+	keep := func(bundle.Frame) error { return nil }
+	var version catalog.Version
+	s.view(func(v *catalog.View) { version, _ = v.Version(ref) })
+	f, _, fileErr := c.File(t.Context(), ref, "", 0)
+	if fileErr == nil {
+		f.Close()
+	}
+	for name, err := range map[string]error{
+		"manifests": c.Manifests(t.Context(), []ManifestWant{{Ref: ref, Manifest: version.Manifest}}, keep),
+		"blobs":     c.Blobs(t.Context(), []BlobWant{{Ref: ref, Positions: []int{0}}}, keep),
+		"file":      fileErr,
+	} {
+		if granted && err != nil || !granted && !bundle.IsKind(err, bundle.KindNotFound) {
+			t.Errorf("%s of %v, granted %v: %v", name, ref, granted, err)
+		}
+	}
+}
+
+// checkNothingElse looks at the raw answers for bodies and salts of records
+// that were not seen.
+func (s *testSite) checkNothingElse(t *testing.T, f *follow) {
+	t.Helper()
+	seen := make(map[int64]bool)
+	for _, r := range f.records {
+		seen[r.Index] = true
+	}
+	var raw []byte
+	for from := int64(0); from < f.known.Checkpoint.Size; {
+		a, err := f.client.Poll(t.Context(), PollRequest{From: from, GrantRevision: f.grants})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := a.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, from = append(raw, b...), a.Next
+	}
+	s.view(func(v *catalog.View) {
+		records, err := v.Records(0, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rec := range records {
+			if !seen[rec.Index] && (bytes.Contains(raw, rec.Salt[:]) || bytes.Contains(raw, rec.Body)) {
+				t.Errorf("record %d, which is not granted, is in the answer", rec.Index)
+			}
+		}
+	})
+}
+
+func TestFollowingLessThanGranted(t *testing.T) {
+	a, b := newSite(t, "north"), newSite(t, "south")
+	c := a.collection("c")
+	x1, y1 := a.publish(a.bundle(c, "x"), map[string]string{"x": "1"}), a.publish(a.bundle(c, "y"), map[string]string{"y": "1"})
+	a.checkpoint()
+	f := newFollow(t, a.peerWith(b, onlyCollection(c)), a)
+	a.checkpoint()
+	got := versions(f.poll(func(r *PollRequest) { r.Selectors = []catalog.Selector{onlyBundle(y1.Bundle)} }))
+	if got[x1] != nil || got[y1] == nil {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestAChangeOfGrantsEndsTheWait(t *testing.T) {
+	a, b := newSite(t, "north"), newSite(t, "south")
+	x := a.bundle(a.collection("c"), "x")
+	x1 := a.publish(x, map[string]string{"x": "1"})
+	a.checkpoint()
+	client := a.peerWith(b, onlyBundle(bundle.NewID()))
+	a.checkpoint()
+	f := newFollow(t, client, a)
+	f.all()
+	done := make(chan error, 1)
+	req := f.request()
+	req.Wait = MaxWait
+	go func() {
+		answer, err := client.Poll(t.Context(), req)
+		if err == nil && answer.GrantRevision == req.GrantRevision {
+			err = errors.New("the grant revision is the same")
+		}
+		done <- err
+	}()
+	a.propose(catalog.SetGrants{Peer: b.identity.ID(), Grants: []catalog.Selector{onlyBundle(x)}})
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	f.from = 0
+	if got := versions(f.all()); got[x1] == nil {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestSingleRecordsOfVersionsAndSubjects(t *testing.T) {
+	a, b := newSite(t, "north"), newSite(t, "south")
+	c := a.collection("c")
+	x, hidden := a.bundle(c, "x"), a.bundle(c, "hidden")
+	x1, h1 := a.publish(x, map[string]string{"x": "1"}), a.publish(hidden, map[string]string{"h": "1"})
+	title := "another title"
+	a.propose(catalog.UpdateBundle{ID: x, Title: &title})
+	a.checkpoint()
+	f := newFollow(t, a.peerWith(b, onlyBundle(x)), a)
+	f.all()
+	at := f.known.Checkpoint
+	ask := func(req RecordsRequest) []VerifiedRecord {
+		t.Helper()
+		req.Size = at.Size
+		answer, err := f.client.Records(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		records, err := CheckRecords(at, req, answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return records
+	}
+	got := ask(RecordsRequest{Versions: []bundle.VersionRef{x1, h1, {Bundle: x, Number: 9}}})
+	if len(got) != 2 || versions(got)[x1] == nil {
+		t.Fatalf("%+v", got)
+	}
+	if m := got[1].Record.Bundle; m == nil || m.Title != title {
+		t.Errorf("the metadata is not the newest: %+v", got[1].Record)
+	}
+	if got := ask(RecordsRequest{Subject: x}); len(got) != 3 {
+		t.Errorf("%d records of the bundle, want 3", len(got))
+	}
+	if got := ask(RecordsRequest{Subject: hidden}); len(got) != 0 {
+		t.Errorf("%d records of what is not granted", len(got))
+	}
+}
+
+// many returns n files of some bytes each.
+func many(n int) map[string]string {
+	files := make(map[string]string)
+	for i := range n {
+		name := strings.Repeat("d/", i%3) + "file" + string(rune('a'+i%26)) + strings.Repeat("x", i/26)
+		files[name] = strings.Repeat(name, 5)
+	}
+	return files
+}
+
+// pages collects the pages that a request for manifests brings.
+func pages(t *testing.T, c *Client, wants ...ManifestWant) map[bundle.Digest][]byte {
+	t.Helper()
+	got := make(map[bundle.Digest][]byte)
+	err := c.Manifests(t.Context(), wants, func(f bundle.Frame) error {
+		page, _, err := f.Open()
+		got[f.Digest] = page
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func fetchFrom(pages map[bundle.Digest][]byte) bundle.Fetch {
+	return func(_ context.Context, ds []bundle.Digest) ([][]byte, error) {
+		var bs [][]byte
+		for _, d := range ds {
+			b, ok := pages[d]
+			if !ok {
+				return nil, bundle.Errorf(bundle.KindNotFound, "page %s is missing", d)
+			}
+			bs = append(bs, b)
+		}
+		return bs, nil
+	}
+}
+
+func TestManifestsAndFilesArriveWholeAndOnlyWhatIsMissing(t *testing.T) {
+	a, b := newSite(t, "north"), newSite(t, "south")
+	x := a.bundle(a.collection("c"), "x")
+	files := many(1500)
+	v1 := a.publish(x, files)
+	files["d/filea"], files["new"] = "changed", "added"
+	v2 := a.publish(x, files)
+	a.checkpoint()
+	f := newFollow(t, a.peerWith(b, all), a)
+	bodies := versions(f.all())
+	root1, root2 := bodies[v1].Manifest, bodies[v2].Manifest
+
+	got := pages(t, f.client, ManifestWant{Ref: v1, Manifest: root1})
+	first := len(got)
+	m, err := bundle.Open(t.Context(), root1, fetchFrom(got))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Verify(t.Context(), fetchFrom(got)); err != nil {
+		t.Fatal(err)
+	}
+	delta := pages(t, f.client, ManifestWant{Ref: v2, Manifest: root2, Have: 1})
+	if len(delta) >= first/2 {
+		t.Errorf("%d pages changed of %d", len(delta), first)
+	}
+	maps.Copy(got, delta)
+	m, err = bundle.Open(t.Context(), root2, fetchFrom(got))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Verify(t.Context(), fetchFrom(got)); err != nil {
+		t.Fatal(err)
+	}
+	if both := pages(t, f.client, ManifestWant{Ref: v1, Manifest: root1}, ManifestWant{Ref: v2, Manifest: root2}); len(both) != len(got) {
+		t.Errorf("%d pages of both, want %d", len(both), len(got))
+	}
+	below := pages(t, f.client, ManifestWant{Ref: v1, Manifest: root1, Root: got[root1]})
+	if len(below) != first-1 || below[root1] != nil {
+		t.Errorf("%d pages below the root, want %d", len(below), first-1)
+	}
+	checkFiles(t, f.client, m, fetchFrom(got), v2, files)
+}
+
+// checkFiles fetches every third file and compares.
+func checkFiles(t *testing.T, c *Client, m *bundle.Manifest, fetch bundle.Fetch, ref bundle.VersionRef, files map[string]string) {
+	t.Helper()
+	want := BlobWant{Ref: ref}
+	var paths []string
+	at := 0
+	err := m.Walk(t.Context(), fetch, func(f bundle.File) error {
+		if at%3 == 0 {
+			want.Positions, paths = append(want.Positions, at), append(paths, f.Path)
+		}
+		at++
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.Blobs(t.Context(), []BlobWant{want}, func(f bundle.Frame) error {
+		b, _, err := f.Open()
+		if string(b) != files[paths[0]] {
+			t.Errorf("%s: got %q", paths[0], b)
+		}
+		paths = paths[1:]
+		return err
+	})
+	if err != nil || len(paths) != 0 {
+		t.Errorf("%d files are missing, %v", len(paths), err)
+	}
+	err = c.Blobs(t.Context(), []BlobWant{{Ref: ref, Positions: []int{at}}}, func(bundle.Frame) error { return nil })
+	if !bundle.IsKind(err, bundle.KindInvalid) {
+		t.Errorf("a file beyond the last: %v", err)
+	}
+}
+
+func TestLargeFilesAreFetchedByRange(t *testing.T) {
+	a, b := newSite(t, "north"), newSite(t, "south")
+	large := strings.Repeat("0123456789abcdef", bundle.MaxFrameBlob/16+1000)
+	v1 := a.publish(a.bundle(a.collection("c"), "x"), map[string]string{"large": large, "small": "s", "a b&c/ü": "odd"})
+	a.checkpoint()
+	client := a.peerWith(b, all)
+	read := func(path string, offset int64) string {
+		t.Helper()
+		r, size, err := client.File(t.Context(), v1, path, offset)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		got, err := io.ReadAll(r)
+		if err != nil || size != offset+int64(len(got)) {
+			t.Fatalf("%s: size %d, %d bytes from %d, %v", path, size, len(got), offset, err)
+		}
+		return string(got)
+	}
+	for _, offset := range []int64{0, 1, 100_000, int64(len(large)) - 1} {
+		if read("large", offset) != large[offset:] {
+			t.Errorf("other bytes from %d", offset)
+		}
+	}
+	if read("small", 0) != "s" || read("a b&c/ü", 1) != "dd" {
+		t.Error("other bytes of a small file")
+	}
+	_, _, err := client.File(t.Context(), v1, "large", int64(len(large)))
+	if !bundle.IsKind(err, bundle.KindInvalid) {
+		t.Errorf("from its end: %v", err)
+	}
+	if _, _, err = client.File(t.Context(), v1, "none", 0); !bundle.IsKind(err, bundle.KindNotFound) {
+		t.Errorf("no such file: %v", err)
+	}
+	err = client.Blobs(t.Context(), []BlobWant{{Ref: v1, Positions: []int{0, 1, 2}}}, func(bundle.Frame) error { return nil })
+	if !bundle.IsKind(err, bundle.KindInvalid) {
+		t.Errorf("a large file as a frame: %v", err)
+	}
+}
+
+func TestStrangersAndFormerPeersAreRefused(t *testing.T) {
+	a, b, c := newSite(t, "north"), newSite(t, "south"), newSite(t, "west")
+	client := a.peerWith(b, all)
+	a.checkpoint()
+	c.clock = a.clock
+	_, err := c.client(a).Poll(t.Context(), PollRequest{})
+	wantReason(t, "a stranger", err, bundle.KindUnauthorized, ReasonUnknownPeer)
+	a.propose(catalog.RemovePeer{Peer: b.identity.ID()})
+	_, err = client.Poll(t.Context(), PollRequest{})
+	wantReason(t, "a former peer", err, bundle.KindUnauthorized, ReasonUnknownPeer)
+}
+
+func TestTheSameRequestTwiceIsAReplay(t *testing.T) {
+	a, b := newSite(t, "north"), newSite(t, "south")
+	a.peerWith(b, all)
+	a.checkpoint()
+	body, err := PollRequest{}.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := http.NewRequestWithContext(t.Context(), "POST", a.url+"/peer/v1/poll", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.identity.signRequest(signed, "/peer/v1/poll", body, a.identity.ID(), a.clock.Now())
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	send := func() error {
+		req := signed.Clone(t.Context())
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			return nil
+		}
+		return readError(resp)
+	}
+	if err := send(); err != nil {
+		t.Fatal(err)
+	}
+	wantReason(t, "replay", send(), bundle.KindUnauthorized, ReasonReplay)
+	a.clock.advance(time.Hour)
+	wantReason(t, "an hour later", send(), bundle.KindUnauthorized, ReasonClock)
+	for len(a.served) > 0 {
+		if s := <-a.served; s.Reason == ReasonReplay && s.Status == http.StatusUnauthorized {
+			return
+		}
+	}
+	t.Error("nobody was told of the replay")
+}
+
+func TestOnePeerMayAskOnlySoMuchAtATime(t *testing.T) {
+	a, b := newSite(t, "north"), newSite(t, "south")
+	client := a.peerWith(b, all)
+	for range defaultConcurrent {
+		leave, err := a.server.enter(lane{peer: b.identity.ID()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer leave()
+	}
+	a.checkpoint()
+	_, err := client.Records(t.Context(), RecordsRequest{Subject: idA, Size: 1})
+	if !bundle.IsKind(err, bundle.KindRateLimited) {
+		t.Errorf("%v", err)
+	}
+	if _, err := client.Poll(t.Context(), PollRequest{}); err != nil {
+		t.Errorf("polls are counted apart: %v", err)
+	}
+}
+
+func TestThePeerListenerServesNothingElse(t *testing.T) {
+	a := newSite(t, "north")
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	for _, path := range []string{"/", "/api/v1/bundles", "/metrics", "/peer/v2/poll", "/peer/v1/poll"} {
+		resp, err := client.Get(a.url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusNotFound && resp.StatusCode != http.StatusMethodNotAllowed {
+			t.Errorf("GET %s: %s", path, resp.Status)
+		}
+	}
+}
