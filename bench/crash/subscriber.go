@@ -94,7 +94,7 @@ func (s *subscriberRun) publish(ctx context.Context) error {
 		}
 		s.mu.Lock()
 		s.bundles[p.Bundle] = bundle
-		s.ledger = append(s.ledger, published{site.Listed(p), bundle, number})
+		s.ledger = append(s.ledger, published{site.Listed{Bundle: p.Bundle, Version: p.Version}, bundle, number})
 		s.mu.Unlock()
 		s.r.count(&s.r.Versions, 1)
 		for _, content := range files {

@@ -45,6 +45,10 @@ func (s *Site) CreateCollection(ctx context.Context, title string) (string, erro
 type Published struct {
 	Bundle  string `json:"bundle"`
 	Version int    `json:"version"`
+
+	Changed   int   `json:"changed"`    // paths
+	SentFiles int64 `json:"sent_files"` // contents the site lacked
+	SentBytes int64 `json:"sent_bytes"` // their size
 }
 
 // Publish publishes a folder with the command line, over TCP through the

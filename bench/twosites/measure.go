@@ -64,6 +64,7 @@ func (m *measurement) publish(ctx context.Context, version int, every time.Durat
 	}
 	acknowledged := time.Now()
 	p.Publish = acknowledged.Sub(began).Seconds()
+	p.SentFiles, p.SentBytes = published.SentFiles, published.SentBytes
 	m.bundle = published.Bundle
 	if published.Version != version {
 		return p, fmt.Errorf("published version %d, expected %d", published.Version, version)

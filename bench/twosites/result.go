@@ -32,6 +32,8 @@ type result struct {
 // phase is one publication and the pull of it.
 type phase struct {
 	Publish      float64   `json:"publish_seconds"`
+	SentFiles    int64     `json:"client_sent_files"`
+	SentBytes    int64     `json:"client_sent_content_bytes"`
 	Visible      float64   `json:"acknowledged_to_visible_seconds"`
 	Client       site.Wire `json:"client_wire"` // command line to north
 	Peer         site.Wire `json:"peer_wire"`   // south to north
@@ -51,6 +53,7 @@ func (r *result) print(w io.Writer) error {
 	fmt.Fprintf(t, "\tfirst version\tone file edited (%s, %d bytes)\n", r.Edited, r.EditedBytes)
 	row("publish, wall", func(p phase) string { return seconds(p.Publish) })
 	row("acknowledged → visible at south", func(p phase) string { return seconds(p.Visible) })
+	row("contents the client sent", func(p phase) string { return fmt.Sprintf("%d files, %d bytes", p.SentFiles, p.SentBytes) })
 	row("client sent", func(p phase) string { return r.bytes(p.Client.Up) })
 	row("client received", func(p phase) string { return r.bytes(p.Client.Down) })
 	row("client's requests", func(p phase) string { return requests(p.Client) })
