@@ -116,12 +116,14 @@ func (c *Client) PatchDraft(ctx context.Context, id bundle.ID, p Patch) error {
 
 // CommitDraft makes the draft's state the next version of its bundle and
 // returns its number. An error of [bundle.KindConflict] names what another
-// commit changed as well; nothing has changed then.
+// commit changed as well; nothing has changed then. A commit whose answer got
+// lost is asked for again under the same key, so that it happens once.
 func (c *Client) CommitDraft(ctx context.Context, id bundle.ID, commit Commit) (uint64, error) {
 	var out struct {
 		BundleVersion string `json:"bundle_version"`
 	}
-	err := c.call(ctx, request{method: http.MethodPost, path: draftPath(id) + "/commit", in: commit, header: once()}, &out)
+	r := request{method: http.MethodPost, path: draftPath(id) + "/commit", in: commit, header: once()}
+	err := again(ctx, func() error { return c.call(ctx, r, &out) })
 	return versionOf(out.BundleVersion), err
 }
 

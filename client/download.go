@@ -142,18 +142,10 @@ func (d *download) file(ctx context.Context, name string, want File) (fetched bo
 			return false, fmt.Errorf("folder %s: %w", dir, err)
 		}
 	}
-	for attempt := 1; ; attempt++ {
-		err := d.fetch(ctx, name, want)
-		if err == nil {
-			return true, nil
-		}
-		if attempt == attempts || !bundle.IsKind(err, bundle.KindUnavailable) {
-			return false, err
-		}
-		if err := pause(ctx, attempt); err != nil {
-			return false, err
-		}
+	if err := again(ctx, func() error { return d.fetch(ctx, name, want) }); err != nil {
+		return false, err
 	}
+	return true, nil
 }
 
 // present reports whether the file is there with the right content. Another

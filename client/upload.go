@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -18,8 +17,6 @@ import (
 const (
 	// transfers is how many requests with content run at a time.
 	transfers = 4
-	// attempts is how often a transfer is tried before its error counts.
-	attempts = 4
 	// askAtOnce is how many digests one question for missing blobs holds.
 	askAtOnce = 50_000
 
@@ -124,42 +121,24 @@ func split(files []localFile, total int64) [][]localFile {
 	return out
 }
 
-// retry runs a transfer until it succeeds, fails for good, or was tried often
-// enough. Progress of a failed attempt is taken back.
+// retry runs a transfer until it succeeds or fails for good. Progress of a
+// failed attempt is taken back.
 func (u *uploader) retry(ctx context.Context, transfer func(add func(int, int64)) error) error {
-	for attempt := 1; ; attempt++ {
-		var files atomic.Int64
-		var content atomic.Int64
+	return again(ctx, func() error {
+		var files, content atomic.Int64
 		err := transfer(func(n int, bytes int64) {
 			files.Add(int64(n))
 			content.Add(bytes)
 			u.track.add(n, bytes)
 		})
-		if err == nil {
-			u.files.Add(files.Load())
-			u.content.Add(content.Load())
-			return nil
-		}
-		if attempt == attempts || !bundle.IsKind(err, bundle.KindUnavailable) {
+		if err != nil {
+			u.track.add(int(-files.Load()), -content.Load())
 			return err
 		}
-		u.track.add(int(-files.Load()), -content.Load())
-		if err := pause(ctx, attempt); err != nil {
-			return err
-		}
-	}
-}
-
-// pause waits longer with each attempt: 0.25 s, 0.5 s, 1 s.
-func pause(ctx context.Context, attempt int) error {
-	timer := time.NewTimer(250 * time.Millisecond << (attempt - 1))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
+		u.files.Add(files.Load())
+		u.content.Add(content.Load())
 		return nil
-	}
+	})
 }
 
 // sendFrames sends one batch of small files as it is read and compressed.
