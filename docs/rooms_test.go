@@ -1,9 +1,11 @@
 package docs_test
 
 import (
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -66,12 +68,20 @@ func TestDesignPrintsTheLibrariesThatAreEnforced(t *testing.T) {
 func TestOnlyRoomsThatAreNotThereArePlanned(t *testing.T) {
 	for _, row := range table(t, "rooms") {
 		room := roomName(row[0])
-		files, err := filepath.Glob(filepath.Join("..", room, "*.go"))
+		if !strings.Contains(row[1], "*planned*") {
+			continue
+		}
+		err := filepath.WalkDir(filepath.Join("..", room), func(path string, _ fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			if filepath.Ext(path) == ".go" {
+				t.Errorf("design.md calls %q planned, but there is %s", room, filepath.ToSlash(path))
+			}
+			return err
+		})
 		if err != nil {
 			t.Fatal(err)
-		}
-		if planned := strings.Contains(row[1], "*planned*"); planned && len(files) > 0 {
-			t.Errorf("design.md calls %q planned, but it has %d files", room, len(files))
 		}
 	}
 }
