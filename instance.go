@@ -74,7 +74,7 @@ func Open(ctx context.Context, cfg Config) (*Instance, error) {
 		i.now = time.Now
 	}
 	for _, step := range []func(context.Context) error{
-		i.openFolder, i.openMetrics, i.openCatalog, i.openStorage, i.openNode, i.openListeners,
+		i.openFolder, i.openMetrics, i.openCatalog, i.openStorage, i.openNode, i.openFacing,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, i.Close())
@@ -140,16 +140,4 @@ func (i *Instance) fatal(err error) {
 			i.cfg.OnFatal(err)
 		}
 	})
-}
-
-// proposer sends commands to the cluster.
-type proposer struct{ node *cluster.Node }
-
-// Propose returns the result of the applied command; a refusal is in it.
-func (p proposer) Propose(ctx context.Context, cmd catalog.Command) (catalog.Result, error) {
-	encoded, err := cmd.Encode()
-	if err != nil {
-		return catalog.Result{}, err
-	}
-	return p.node.Propose(ctx, encoded)
 }

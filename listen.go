@@ -33,14 +33,17 @@ type servers struct {
 	cleanup []func()
 }
 
-// serve starts srv on ln; close stops it.
-func (s *servers) serve(ln net.Listener, srv *http.Server, onFail func(error)) {
+// add takes charge of ln and returns what starts to serve it.
+func (s *servers) add(ln net.Listener, srv *http.Server, onFail func(error)) (start func()) {
 	s.list = append(s.list, srv)
-	s.running.Go(func() {
-		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-			onFail(fmt.Errorf("listener %s: %w", ln.Addr(), err))
-		}
-	})
+	s.cleanup = append(s.cleanup, func() { _ = ln.Close() }) // in case it was never started
+	return func() {
+		s.running.Go(func() {
+			if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+				onFail(fmt.Errorf("listener %s: %w", ln.Addr(), err))
+			}
+		})
+	}
 }
 
 // close lets requests in progress finish for a while, then cuts them off, and

@@ -2,7 +2,6 @@ package blockstored
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -30,17 +29,13 @@ func (i *Instance) openFolder(context.Context) error {
 	if err := os.MkdirAll(f.join("tmp"), 0o700); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
+	done, err := Initialized(i.cfg.Data)
+	if err != nil {
+		return err
+	}
 	key := f.join(access.KeyFile)
 	i.sealer, err = access.LoadSealer(key)
-	if errors.Is(err, os.ErrNotExist) {
-		done, ierr := Initialized(i.cfg.Data)
-		if ierr != nil {
-			return ierr
-		}
-		if done {
-			return bundle.Errorf(bundle.KindInvalid,
-				"%s is missing: without it the instance's keys cannot be opened; put it back from your backup of secrets", key)
-		}
+	if bundle.IsKind(err, bundle.KindNotFound) && !done { // a first start, or one that a crash cut short
 		i.sealer, err = access.CreateSealer(key)
 	}
 	return err
@@ -125,7 +120,7 @@ func (i *Instance) openNode(ctx context.Context) error {
 		return err
 	}
 	i.primary = primary.New(primary.Config{
-		Proposer: i.propose, Catalog: i.catalog, Store: i.store, Contents: i.contents,
+		Proposer: i.node, Catalog: i.catalog, Store: i.store, Contents: i.contents,
 		Now: i.now, Logger: i.log, Metrics: i.metrics,
 	})
 	return nil

@@ -36,6 +36,7 @@ type Bundle struct {
 	Revision                 uint64        // of the metadata; grows with every change
 	Head                     uint64        // newest version visible here, 0 for none
 	LastLeaf                 bundle.Digest // leaf hash of its newest record in its primary's log
+	LastIndex                int64         // that record's index there
 	State                    string        // own, copy, held, parked, withdrawn
 	Reason                   string        // for held and parked
 }

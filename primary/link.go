@@ -76,36 +76,3 @@ func checkCycle(self bundle.ID, ops []catalog.LinkOp) error {
 	}
 	return nil
 }
-
-// depsOf returns the versions that links reach: the direct ones, then the
-// others, each once and in order. Version 0, which only old data names, is no
-// version.
-func depsOf(links []bundle.Link) []catalog.Dep {
-	reached := make(map[bundle.VersionRef]bool) // whether directly
-	for _, l := range links {
-		reached[refOf(l.Direct)] = true
-		for _, d := range l.Indirect {
-			reached[refOf(d)] = reached[refOf(d)]
-		}
-	}
-	deps := make([]catalog.Dep, 0, len(reached))
-	for ref, direct := range reached {
-		if ref.Number > 0 {
-			deps = append(deps, catalog.Dep{VersionRef: ref, Direct: direct})
-		}
-	}
-	slices.SortFunc(deps, func(a, b catalog.Dep) int {
-		if a.Direct != b.Direct {
-			if a.Direct {
-				return -1
-			}
-			return 1
-		}
-		return bundle.Dependency{Bundle: a.Bundle, Version: a.Number}.Compare(bundle.Dependency{Bundle: b.Bundle, Version: b.Number})
-	})
-	return deps
-}
-
-func refOf(d bundle.Dependency) bundle.VersionRef {
-	return bundle.VersionRef{Bundle: d.Bundle, Number: d.Version}
-}

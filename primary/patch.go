@@ -343,14 +343,15 @@ func (p *Primary) proposePatch(ctx context.Context, attempt int, revision uint64
 	})
 }
 
-// stage proposes all operations of c under a fresh patch.
+// stage proposes all operations of c under a fresh patch. Locations go first:
+// apply looks for an operation's blob when it is staged.
 func (p *Primary) stage(ctx context.Context, c *change) error {
 	patch := bundle.NewID()
 	ops, blobs := c.ops, c.blobs
 	for len(ops) > 0 || len(blobs) > 0 {
-		nb := min(len(blobs), commandWeight/locatedWeight/2)
+		nb := min(len(blobs), commandWeight/locatedWeight)
 		left, no := commandWeight-nb*locatedWeight, 0
-		for no < len(ops) && left >= fileOpWeight+len(ops[no].Path) {
+		for nb == len(blobs) && no < len(ops) && left >= fileOpWeight+len(ops[no].Path) {
 			left -= fileOpWeight + len(ops[no].Path)
 			no++
 		}

@@ -1,0 +1,113 @@
+package blockstored
+
+import (
+	"context"
+	"time"
+
+	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/cluster"
+	"github.com/blockstored/blockstored/rest"
+	"github.com/blockstored/blockstored/syndication"
+)
+
+// proposer sends commands to the cluster.
+type proposer struct{ node *cluster.Node }
+
+// Propose returns the result of the applied command; a refusal is in it.
+func (p proposer) Propose(ctx context.Context, cmd catalog.Command) (catalog.Result, error) {
+	encoded, err := cmd.Encode()
+	if err != nil {
+		return catalog.Result{}, err
+	}
+	return p.node.Propose(ctx, encoded)
+}
+
+// peering gives rest the invitations of syndication, which it must not know.
+type peering struct{ i *Instance }
+
+// Invite makes an invitation that names this site's addresses if req has none.
+func (p peering) Invite(ctx context.Context, req rest.InviteRequest) (rest.Invitation, error) {
+	if len(req.Addresses) == 0 {
+		req.Addresses = p.i.endpoints()
+	}
+	if len(req.Addresses) == 0 {
+		return rest.Invitation{}, bundle.Errorf(bundle.KindInvalid,
+			"this site has no peer listener: set peer.listen, or say with --address where peers reach it")
+	}
+	in, err := p.i.peering.Invite(ctx, syndication.InviteRequest(req))
+	return rest.Invitation(in), err
+}
+
+// Accept takes another site's invitation.
+func (p peering) Accept(ctx context.Context, req rest.AcceptRequest) (rest.Accepted, error) {
+	a, err := p.i.peering.Accept(ctx, req.Token, syndication.AcceptOptions{As: req.As, Subscribe: req.Subscribe})
+	if err != nil {
+		return rest.Accepted{}, err
+	}
+	return rest.Accepted{Peer: a.Peer, Name: a.Name, Grants: a.Grants, Subscriptions: a.Subscribe}, nil
+}
+
+// read waits until the catalog may be read at a level.
+func (i *Instance) read(ctx context.Context, level string) (index uint64, stale bool, err error) {
+	l, err := cluster.ParseLevel(level)
+	if err != nil {
+		return 0, false, err
+	}
+	return i.node.ReadBarrier(ctx, l)
+}
+
+// clusterStatus describes this node and the others it knows.
+func (i *Instance) clusterStatus(context.Context) (rest.ClusterStatus, error) {
+	s := i.node.Stats()
+	out := rest.ClusterStatus{
+		Node: s.ID, State: s.Role, Leader: s.Leader, Term: s.Term,
+		CommitIndex: s.Commit, AppliedIndex: s.Applied, LogEntries: s.LogEntries,
+	}
+	for _, m := range s.Members {
+		out.Members = append(out.Members, rest.ClusterMember{ID: m.ID, Address: m.Address, Voter: m.Voter})
+	}
+	return out, nil
+}
+
+// syncStatus describes how far the following of each peer is.
+func (i *Instance) syncStatus(ctx context.Context) ([]rest.PeerStatus, error) {
+	peers, err := i.replica.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]rest.PeerStatus, len(peers))
+	for k, p := range peers {
+		s := rest.PeerStatus{
+			Peer: p.Peer, Name: p.Name, State: string(p.State), Cursor: p.Cursor, CheckpointSize: p.LogSize,
+			LagRecords: p.Behind, Bundles: p.Bundles, BytesReceived: p.WireReceived, BytesUseful: p.Useful, LastError: p.LastError,
+		}
+		if !p.CheckpointIssued.IsZero() {
+			s.CheckpointAge = &p.CheckpointAge
+		}
+		if !p.OldestUnapplied.IsZero() {
+			s.Lag = i.now().Sub(p.OldestUnapplied).Seconds()
+		}
+		for _, a := range p.Alarms {
+			s.Alarms = append(s.Alarms, rest.AlarmStatus(a))
+		}
+		for _, b := range p.Parked {
+			s.Parked = append(s.Parked, parkedStatus(b.Bundle, b.Held, b.Reason, b.Detail, b.Since, b.RetryAt, b.Attempts))
+		}
+		if g := p.Progress; g != nil {
+			s.Progress = &rest.PullProgress{
+				Files: int64(g.FilesDone), FilesTotal: int64(g.Files), Bytes: g.BytesDone, BytesTotal: g.Bytes, BytesPerSecond: g.Rate,
+			}
+		}
+		out[k] = s
+	}
+	return out, nil
+}
+
+func parkedStatus(id bundle.ID, held bool, reason, detail string, since, retry time.Time, attempts int64) rest.ParkedStatus {
+	s := rest.ParkedStatus{Bundle: id, Held: held, Reason: reason, Detail: detail, Since: since, Attempts: attempts}
+	if !retry.IsZero() {
+		s.RetryAt = &retry
+	}
+	return s
+}

@@ -1,0 +1,137 @@
+package blockstored
+
+import (
+	"context"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/blockstored/blockstored/access"
+	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/metrics"
+	"github.com/blockstored/blockstored/replica"
+	"github.com/blockstored/blockstored/rest"
+	"github.com/blockstored/blockstored/syndication"
+)
+
+// openFacing builds the rooms that face peers and the host, binds the
+// listeners, starts what a leader does, and last of all serves.
+func (i *Instance) openFacing(ctx context.Context) error {
+	i.server = syndication.NewServer(syndication.ServerConfig{
+		Catalog: i.catalog, Contents: i.contents, Store: i.store, Propose: i.propose,
+		Now: i.now, Logger: i.log, Observe: i.observeServed,
+	})
+	i.peering = syndication.NewPeering(syndication.PeeringConfig{
+		Propose: i.propose, Identity: i.identity.Load, Now: i.now, AllowInsecure: i.cfg.Peer.AllowInsecure,
+	})
+	i.replica = replica.New(replica.Config{
+		Proposer: i.propose, Catalog: i.catalog, Store: i.store, Contents: i.contents, Connect: i.connect,
+		Now: i.now, Logger: i.log, Metrics: i.metrics,
+		PollWait: i.cfg.Peer.PollWait, FreezeAfter: i.cfg.Peer.FreezeAfter,
+	})
+	api, err := i.newAPI(ctx)
+	if err != nil {
+		return err
+	}
+	i.api = api
+	i.observe()
+
+	s := &servers{}
+	i.onClose(func() error { // runs first of all when the instance closes
+		i.server.Close()
+		s.close(closeGrace)
+		return nil
+	})
+	start, err := i.bind(ctx, s)
+	if err != nil {
+		return err
+	}
+	if err := i.describe(ctx); err != nil {
+		return err
+	}
+	i.lead()
+	for _, f := range start {
+		f()
+	}
+	return nil
+}
+
+// bind opens the listeners and returns what starts to serve each of them.
+func (i *Instance) bind(ctx context.Context, s *servers) (start []func(), err error) {
+	failed := func(err error) { i.fatal(err) }
+	if i.cfg.Listen != "" {
+		ln, err := listen(ctx, "listen", i.cfg.Listen)
+		if err != nil {
+			return nil, err
+		}
+		i.addresses.API = url("http", ln)
+		start = append(start, s.add(ln, hostServer(i.api.Handler()), failed))
+	}
+	if i.cfg.Peer.Listen != "" {
+		ln, err := listen(ctx, "peer.listen", i.cfg.Peer.Listen)
+		if err != nil {
+			return nil, err
+		}
+		ln, scheme, err := i.cfg.Peer.withTLS(ln)
+		if err != nil {
+			return nil, err
+		}
+		i.addresses.Peer = url(scheme, ln)
+		start = append(start, s.add(ln, syndication.NewHTTPServer(i.server.Handler()), failed))
+	}
+	ln, cleanup, err := listenAdmin(ctx, i.cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.cleanup = append(s.cleanup, cleanup)
+	return append(start, s.add(ln, hostServer(i.api.AdminHandler()), failed)), nil
+}
+
+// newAPI builds the REST API over the rooms.
+func (i *Instance) newAPI(ctx context.Context) (*rest.API, error) {
+	var key []byte
+	err := i.catalog.View(ctx, func(v *catalog.View) error {
+		sealed, err := v.Secret(access.SecretURLKey)
+		if err != nil {
+			return err
+		}
+		key, err = i.sealer.Open(access.SecretURLKey, sealed)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	signer, err := access.NewURLSigner(key, i.cfg.Files.URLExpiry)
+	if err != nil {
+		return nil, err
+	}
+	version, revision, _ := buildInfo()
+	cfg := rest.Config{
+		Primary: i.primary, Proposer: i.node, Catalog: i.catalog, Contents: i.contents, URLSigner: signer,
+		Now: i.now, Logger: i.log, Metrics: i.metrics, PublicURL: i.cfg.PublicURL,
+		Version: version, Revision: revision,
+		Read: i.read, Peering: peering{i}, SyncStatus: i.syncStatus, ClusterStatus: i.clusterStatus,
+	}
+	if i.cfg.Gatherer != nil {
+		cfg.MetricsHandler = promhttp.HandlerFor(i.cfg.Gatherer, promhttp.HandlerOpts{})
+	}
+	return rest.New(cfg)
+}
+
+// connect makes the client of a peer for the replica.
+func (i *Instance) connect(peer catalog.Peer, observe func(syndication.Transfer)) (replica.PeerClient, error) {
+	return syndication.NewClient(syndication.ClientConfig{
+		Identity: i.identity.Load(), Peer: peer.ID, Addresses: peer.Addresses,
+		AllowInsecure: i.cfg.Peer.AllowInsecure, Now: i.now, Observe: observe,
+	})
+}
+
+// observeServed counts a peer's request that this node answered.
+func (i *Instance) observeServed(s syndication.Served) {
+	peer := "unknown"
+	if s.Peer != (bundle.ID{}) {
+		peer = s.Peer.String()
+	}
+	i.metrics.PeerBytes(peer, metrics.Sent, s.Sent)
+	i.metrics.Request("/peer/v1/"+s.Endpoint, s.Status, s.Took)
+}
