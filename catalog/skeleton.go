@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-
-	"github.com/blockstored/blockstored/bundle"
 )
 
 var errSkeleton = errors.New("catalog: not there yet")
