@@ -1,0 +1,129 @@
+package rest
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/blockstored/blockstored/access"
+	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/metrics"
+	"github.com/blockstored/blockstored/primary"
+	"github.com/blockstored/blockstored/storage"
+)
+
+// Config says what an [API] faces. The first five are required.
+//
+// The http.Server around the handlers sets ReadHeaderTimeout and IdleTimeout,
+// and neither ReadTimeout nor WriteTimeout: a 10 GiB upload may take hours. The
+// handlers cut off a body or an answer that does not move for Config.IdleTimeout.
+type Config struct {
+	Primary   *primary.Primary
+	Proposer  primary.Proposer // for what operators change
+	Catalog   *catalog.DB
+	Contents  *storage.Contents
+	URLSigner *access.URLSigner
+
+	Now     func() time.Time // the clock; nil for time.Now
+	Logger  *slog.Logger     // nil for none
+	Metrics *metrics.Metrics // nil for none
+
+	// MetricsHandler answers /metrics; nil: 404.
+	MetricsHandler http.Handler
+	// PublicURL begins absolute URLs, without a slash at the end; "": the
+	// request's scheme and Host.
+	PublicURL string
+	// FilesURL, where it is set, begins the URLs of files instead. Files then
+	// have an origin of their own and are served without a sandbox.
+	FilesURL string
+	// TrustedProxies may say in X-Forwarded-Proto and X-Forwarded-Host what the
+	// client asked for.
+	TrustedProxies []netip.Prefix
+	// CORSOrigins may read files from scripts; "*" for all.
+	CORSOrigins []string
+	// MaxBody bounds JSON and form bodies in bytes; 0 for 256 MiB. Uploads of
+	// files are not bounded by it.
+	MaxBody int64
+	// IdleTimeout ends a request whose body or answer does not move; 0 for a
+	// minute.
+	IdleTimeout time.Duration
+	// Version and Revision name the running program.
+	Version, Revision string
+
+	// Read waits until a read of the catalog meets level ("", consistent,
+	// local, strong) and returns the index that it shows at least; stale says
+	// that a consistent read could not be had. KindInvalid for another level.
+	// Nil: the catalog as it is.
+	Read func(ctx context.Context, level string) (index uint64, stale bool, err error)
+	// Ready returns why this node should get no requests; nil: the catalog
+	// answers.
+	Ready func(ctx context.Context) error
+
+	// Peering makes and takes invitations; nil: the routes answer 503.
+	Peering Peering
+	// SyncStatus and ClusterStatus describe the state of this process; nil:
+	// their routes answer 503.
+	SyncStatus    func(ctx context.Context) ([]PeerStatus, error)
+	ClusterStatus func(ctx context.Context) (ClusterStatus, error)
+}
+
+const (
+	defaultMaxBody     = 256 << 20
+	defaultIdleTimeout = time.Minute
+)
+
+// API is the REST API of one instance. It starts no goroutine that outlives a
+// request and needs no closing: whoever serves its handlers stops doing so
+// before closing what Config names.
+type API struct {
+	cfg     Config
+	log     *slog.Logger
+	uploads chan struct{} // one slot for each bulk upload in progress
+}
+
+// maxUploads is how many bulk uploads are taken in at once, each of which holds
+// two batches in memory; others wait for their turn.
+const maxUploads = 8
+
+// New returns the API that cfg describes. The error is of KindInvalid.
+func New(cfg Config) (*API, error) {
+	if cfg.Primary == nil || cfg.Proposer == nil || cfg.Catalog == nil || cfg.Contents == nil || cfg.URLSigner == nil {
+		return nil, bundle.Errorf(bundle.KindInvalid, "rest: Primary, Proposer, Catalog, Contents and URLSigner are required")
+	}
+	cfg.PublicURL = strings.TrimRight(cfg.PublicURL, "/")
+	cfg.FilesURL = strings.TrimRight(cfg.FilesURL, "/")
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.MaxBody <= 0 {
+		cfg.MaxBody = defaultMaxBody
+	}
+	if cfg.IdleTimeout <= 0 {
+		cfg.IdleTimeout = defaultIdleTimeout
+	}
+	a := &API{cfg: cfg, log: cfg.Logger, uploads: make(chan struct{}, maxUploads)}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	return a, nil
+}
+
+// Handler returns the host application's API. It asks for a token on every path
+// but those that say how the process is, and signed URLs of files.
+func (a *API) Handler() http.Handler { return a.mux(false) }
+
+// AdminHandler returns the same for a listener that only operators reach: no
+// token is asked for, and whoever calls is an operator.
+func (a *API) AdminHandler() http.Handler { return a.mux(true) }
+
+func (a *API) mux(trusted bool) http.Handler {
+	mux := http.NewServeMux()
+	for _, rt := range a.routes() {
+		mux.Handle(rt.pattern, a.handler(rt, trusted))
+	}
+	return mux
+}

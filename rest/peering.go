@@ -1,0 +1,140 @@
+package rest
+
+import (
+	"context"
+	"time"
+
+	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/catalog"
+)
+
+// Peering makes and takes invitations between instances. Its errors carry a
+// bundle.Kind and a text for the operator.
+type Peering interface {
+	Invite(ctx context.Context, req InviteRequest) (Invitation, error)
+	Accept(ctx context.Context, req AcceptRequest) (Accepted, error)
+}
+
+// InviteRequest asks for a one-shot invitation.
+type InviteRequest struct {
+	Name      string             // the name the peer will have here
+	Grants    []catalog.Selector // what it will see
+	Addresses []string           // where it reaches this instance; none for the configured ones
+	TTL       time.Duration      // 0 for the default
+}
+
+// Invitation is a token to be handed over in confidence.
+type Invitation struct {
+	Token    string
+	Expires  time.Time
+	Warnings []string // what may keep the peer from using it
+}
+
+// AcceptRequest takes an invitation.
+type AcceptRequest struct {
+	Token     string
+	As        string             // the inviting instance's name here; "" for its own
+	Subscribe []catalog.Selector // none for all that is granted
+}
+
+// Accepted is the new peer.
+type Accepted struct {
+	Peer          bundle.ID
+	Name          string
+	Grants        []catalog.Selector // what it grants us
+	Subscriptions []catalog.Selector
+}
+
+// PeerStatus is how far this process is with following a peer.
+type PeerStatus struct {
+	Peer           bundle.ID        `json:"peer"`
+	Name           string           `json:"name"`
+	State          string           `json:"state"` // following, behind, idle, unreachable, alarmed …
+	Cursor         int64            `json:"cursor"`
+	CheckpointSize int64            `json:"checkpoint_size"`
+	CheckpointAge  *float64         `json:"checkpoint_age"` // seconds; nil before the first
+	LagRecords     int64            `json:"lag_records"`
+	Lag            float64          `json:"lag"`     // seconds since the oldest record not applied
+	Bundles        map[string]int64 `json:"bundles"` // by state
+	BytesReceived  int64            `json:"bytes_received"`
+	BytesUseful    int64            `json:"bytes_useful"`
+	LastError      string           `json:"last_error"`
+	Alarms         []AlarmStatus    `json:"alarms"`
+	Parked         []ParkedStatus   `json:"parked"`
+	Progress       *PullProgress    `json:"progress"` // nil when nothing is being pulled
+}
+
+// AlarmStatus is one standing alarm.
+type AlarmStatus struct {
+	Alarm  string    `json:"alarm"`
+	Detail string    `json:"detail"`
+	Raised time.Time `json:"raised_at"`
+}
+
+// ParkedStatus is one bundle that was set aside.
+type ParkedStatus struct {
+	Bundle   bundle.ID  `json:"bundle"`
+	Held     bool       `json:"held"`
+	Reason   string     `json:"reason"`
+	Detail   string     `json:"detail"`
+	Index    int64      `json:"index"`
+	Since    time.Time  `json:"since"`
+	RetryAt  *time.Time `json:"retry_at"` // nil: not by itself
+	Attempts int64      `json:"attempts"`
+}
+
+// PullProgress is a pull under way.
+type PullProgress struct {
+	Files          int64   `json:"files"`
+	FilesTotal     int64   `json:"files_total"`
+	Bytes          int64   `json:"bytes"`
+	BytesTotal     int64   `json:"bytes_total"`
+	BytesPerSecond float64 `json:"bytes_per_second"`
+}
+
+// ClusterStatus is the node that answers and what it knows of the others.
+type ClusterStatus struct {
+	Node         string          `json:"node"`
+	State        string          `json:"state"`
+	Leader       string          `json:"leader"` // "" if none is known
+	Term         uint64          `json:"term"`
+	CommitIndex  uint64          `json:"commit_index"`
+	AppliedIndex uint64          `json:"applied_index"`
+	LogEntries   uint64          `json:"log_entries"`
+	Members      []ClusterMember `json:"members"`
+}
+
+// ClusterMember is one node of the instance.
+type ClusterMember struct {
+	ID      string `json:"id"`
+	Address string `json:"address"`
+	Voter   bool   `json:"voter"`
+}
+
+// selector is a catalog.Selector in JSON.
+type selector struct {
+	Scope  string     `json:"scope"`
+	Target *bundle.ID `json:"target,omitempty"`
+}
+
+func showSelectors(list []catalog.Selector) []selector {
+	out := make([]selector, len(list))
+	for i, s := range list {
+		out[i].Scope = s.Scope
+		if s.Target != (bundle.ID{}) {
+			out[i].Target = &s.Target
+		}
+	}
+	return out
+}
+
+func readSelectors(list []selector) []catalog.Selector {
+	out := make([]catalog.Selector, len(list))
+	for i, s := range list {
+		out[i].Scope = s.Scope
+		if s.Target != nil {
+			out[i].Target = *s.Target
+		}
+	}
+	return out
+}

@@ -1,0 +1,283 @@
+package rest
+
+import (
+	"time"
+
+	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/primary"
+)
+
+// printer appends objects as the API shows them. It lives as long as its view.
+type printer struct {
+	links
+	api     *API
+	files   string // what URLs of files begin with
+	now     time.Time
+	view    *catalog.View
+	self    *catalog.Instance
+	names   map[bundle.ID]string
+	bundles map[bundle.ID]catalog.Bundle // seen, for lists of versions
+}
+
+func (x *exchange) printer(v *catalog.View) *printer {
+	base := x.base()
+	p := &printer{
+		links: links{base}, api: x.API, files: base, now: x.cfg.Now(), view: v,
+		names: make(map[bundle.ID]string), bundles: make(map[bundle.ID]catalog.Bundle),
+	}
+	if x.cfg.FilesURL != "" {
+		p.files = x.cfg.FilesURL
+	}
+	return p
+}
+
+// owner appends the keys that say where an object can be written, and closes
+// the object.
+func (p *printer) owner(b []byte, o bundle.Owner) ([]byte, error) {
+	name, own, err := p.nameOf(o)
+	if err != nil {
+		return nil, err
+	}
+	b = appendKey(appendText(b, "primary", name), "read_only")
+	if own {
+		return append(b, "false}"...), nil
+	}
+	return append(b, "true}"...), nil
+}
+
+// nameOf returns the name of an object's primary as it is known here, and
+// whether that is this instance.
+func (p *printer) nameOf(o bundle.Owner) (name string, own bool, err error) {
+	if p.self == nil {
+		self, err := p.view.Instance()
+		if err != nil {
+			return "", false, err
+		}
+		p.self = &self
+	}
+	if o.Instance == p.self.ID {
+		return p.self.Name, true, nil
+	}
+	if name, ok := p.names[o.Instance]; ok {
+		return name, false, nil
+	}
+	peer, err := p.view.Peer(o.Instance)
+	if bundle.IsKind(err, bundle.KindNotFound) { // not a peer any more, or a peer's peer
+		peer.Name, err = o.Instance.String(), nil
+	}
+	p.names[o.Instance] = peer.Name
+	return peer.Name, false, err
+}
+
+func (p *printer) collection(b []byte, c catalog.Collection) ([]byte, error) {
+	b = appendText(append(b, '{'), "title", c.Title)
+	b = appendText(b, "url", p.links.collection(c.ID))
+	b = appendText(b, "uuid", c.ID.String())
+	return p.owner(b, c.Owner)
+}
+
+func (p *printer) bundle(b []byte, o catalog.Bundle) ([]byte, error) {
+	b = appendText(append(b, '{'), "collection", p.links.collection(o.Collection))
+	b = appendText(b, "collection_uuid", o.Collection.String())
+	b = appendText(b, "description", o.Description)
+	b = append(appendKey(b, "drafts"), '{')
+	_, own, err := p.nameOf(o.Owner)
+	if err != nil {
+		return nil, err
+	}
+	if own { // copies have none
+		err = each(func(page catalog.Page) ([]catalog.Paged[catalog.Draft], error) { return p.view.Drafts(o.ID, page) },
+			func(d catalog.Draft) error {
+				b = appendText(b, d.Name, p.links.draft(d.ID))
+				return nil
+			})
+	}
+	if err != nil {
+		return nil, err
+	}
+	b = appendText(append(b, '}'), "slug", o.Slug)
+	b = appendText(b, "title", o.Title)
+	b = appendText(b, "url", p.links.bundle(o.ID))
+	b = appendText(b, "uuid", o.ID.String())
+	b, err = p.versions(append(appendKey(b, "versions"), '['), o, own)
+	if err != nil {
+		return nil, err
+	}
+	return p.owner(append(b, ']'), o.Owner)
+}
+
+// versions appends the URLs of a bundle's versions.
+func (p *printer) versions(b []byte, o catalog.Bundle, own bool) ([]byte, error) {
+	add := func(number uint64) {
+		if b[len(b)-1] != '[' {
+			b = append(b, ',')
+		}
+		b = appendString(b, p.links.version(bundle.VersionRef{Bundle: o.ID, Number: number}))
+	}
+	if own && o.Owner.Epoch == 1 { // made here, so there is no gap
+		for n := uint64(1); n <= o.Head; n++ {
+			add(n)
+		}
+		return b, nil
+	}
+	err := each(func(page catalog.Page) ([]catalog.Paged[catalog.Version], error) { return p.view.Versions(o.ID, page) },
+		func(v catalog.Version) error {
+			add(v.Number)
+			return nil
+		})
+	return b, err
+}
+
+// each calls fn for every row of a listing.
+func each[T any](list func(catalog.Page) ([]catalog.Paged[T], error), fn func(T) error) error {
+	const size = 1000
+	for page := (catalog.Page{Limit: size}); ; {
+		rows, err := list(page)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if err := fn(r.Row); err != nil {
+				return err
+			}
+			page.After = r.Cursor
+		}
+		if len(rows) < size {
+			return nil
+		}
+	}
+}
+
+// draftHead appends a draft without what is in it, and leaves the object open.
+func (p *printer) draftHead(b []byte, d catalog.Draft) []byte {
+	b = appendText(append(b, '{'), "uuid", d.ID.String())
+	b = appendText(b, "url", p.links.draft(d.ID))
+	b = appendText(b, "bundle", p.links.bundle(d.Bundle))
+	b = appendText(b, "bundle_uuid", d.Bundle.String())
+	return appendText(b, "name", d.Name)
+}
+
+// ownDraft closes a draft. Drafts are always of own bundles.
+func (p *printer) ownDraft(b []byte) ([]byte, error) {
+	self, err := p.view.Instance()
+	if err != nil {
+		return nil, err
+	}
+	return p.owner(b, bundle.Owner{Instance: self.ID})
+}
+
+func (p *printer) draft(b []byte, d catalog.Draft) ([]byte, error) {
+	return p.ownDraft(p.draftHead(b, d))
+}
+
+// draftDetail appends a draft with what it shows.
+func (p *printer) draftDetail(b []byte, d *primary.DraftView) ([]byte, error) {
+	b = append(appendKey(p.draftHead(b, d.Draft), "staged_draft"), '{')
+	b = appendKey(b, "base_snapshot")
+	if d.Base != nil {
+		b = appendString(b, d.Base.Alias.String())
+	} else {
+		b = append(b, "null"...)
+	}
+	b = appendTime(appendKey(b, "created_at"), d.Draft.Created)
+	b = appendTime(appendKey(b, "updated_at"), d.Draft.Updated)
+	b = append(appendKey(b, "files"), '{')
+	for _, f := range d.Files {
+		b = appendKey(b, f.Path)
+		if f.Modified {
+			dir, signed := stagedPath(d.Draft.ID, f.Path)
+			b = p.file(b, f.FileInfo, dir, signed)
+		} else {
+			dir, signed := committedPath(d.Draft.Bundle, f.Digest, f.Path)
+			b = p.file(b, f.FileInfo, dir, signed)
+		}
+		b = appendBool(appendKey(b, "modified"), f.Modified)
+		b = append(b, '}')
+	}
+	b = append(appendKey(append(b, '}'), "links"), '{')
+	for _, l := range d.Links {
+		b = appendLink(appendKey(b, l.Name), l.Link)
+		b = appendBool(appendKey(b, "modified"), l.Modified)
+		b = append(b, '}')
+	}
+	return p.ownDraft(append(b, "}}"...))
+}
+
+// versionHead appends a version without its content, and leaves the object open.
+func (p *printer) versionHead(b []byte, v catalog.Version) []byte {
+	b = appendText(append(b, '{'), "bundle", p.links.bundle(v.Bundle))
+	b = appendText(b, "bundle_uuid", v.Bundle.String())
+	b = appendText(b, "change_description", v.ChangeDescription)
+	b = appendText(b, "url", p.links.version(v.VersionRef))
+	return appendUint(appendKey(b, "version_num"), v.Number)
+}
+
+func (p *printer) version(b []byte, v catalog.Version) ([]byte, error) {
+	o, ok := p.bundles[v.Bundle]
+	if !ok {
+		var err error
+		if o, err = p.view.Bundle(v.Bundle); err != nil {
+			return nil, err
+		}
+		p.bundles[v.Bundle] = o
+	}
+	return p.owner(p.versionHead(b, v), o.Owner)
+}
+
+// versionDetail appends a version with its content.
+func (p *printer) versionDetail(b []byte, o bundle.Owner, v catalog.Version, m *bundle.Manifest, files []primary.FileInfo) ([]byte, error) {
+	b = append(appendKey(p.versionHead(b, v), "snapshot"), '{')
+	b = appendText(b, "hash_digest", v.Alias.String())
+	b = appendTime(appendKey(b, "created_at"), v.Created)
+	b = append(appendKey(b, "files"), '{')
+	for _, f := range files {
+		dir, signed := committedPath(v.Bundle, f.Digest, f.Path)
+		b = append(p.file(appendKey(b, f.Path), f, dir, signed), '}')
+	}
+	b = append(appendKey(append(b, '}'), "links"), '{')
+	for _, l := range m.Links() {
+		b = append(appendLink(appendKey(b, l.Name), l), '}')
+	}
+	return p.owner(append(b, "}}"...), o)
+}
+
+// file appends a file's keys, which are exactly these, and leaves the object
+// open.
+func (p *printer) file(b []byte, f primary.FileInfo, dir, signed string) []byte {
+	query := p.api.cfg.URLSigner.Sign(signed, p.now)
+	b = appendText(append(b, '{'), "url", p.files+dir+escapePath(f.Path)+"?"+query)
+	b = appendInt(appendKey(b, "size"), f.Size)
+	hash := ""
+	if !f.Hash.IsZero() {
+		hash = f.Hash.String()
+	}
+	return appendText(b, "hash_digest", hash)
+}
+
+// appendLink appends a link and leaves the object open.
+func appendLink(b []byte, l bundle.Link) []byte {
+	b = appendDependency(appendKey(append(b, '{'), "direct"), l.Direct)
+	b = append(appendKey(b, "indirect"), '[')
+	for i, d := range l.Indirect {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendDependency(b, d)
+	}
+	return append(b, ']')
+}
+
+// appendDependency appends exactly the keys that clients take.
+func appendDependency(b []byte, d bundle.Dependency) []byte {
+	b = appendText(append(b, '{'), "bundle_uuid", d.Bundle.String())
+	b = appendUint(appendKey(b, "version"), d.Version)
+	return append(appendText(b, "snapshot_digest", d.Snapshot.String()), '}')
+}
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, "true"...)
+	}
+	return append(b, "false"...)
+}
