@@ -123,7 +123,7 @@ func (p *Primary) commitOnce(ctx context.Context, attempt int, draft bundle.ID, 
 	}
 	body := catalog.CommitVersion{
 		Draft:        draft,
-		Revision:     s.draft.Revision+1,
+		Revision:     s.draft.Revision,
 		ExpectedHead: s.head.Number,
 		Snapshot: catalog.Snapshot{
 			Manifest: content.Digest(),
