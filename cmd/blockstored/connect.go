@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/blockstored/blockstored"
 	"github.com/blockstored/blockstored/bundle"
@@ -23,7 +24,7 @@ func (m *Main) withClient(f func(c *client.Client) error) error {
 	}
 	defer c.Close()
 	err = f(c)
-	if data != "" && bundle.IsKind(err, bundle.KindUnavailable) && errors.Is(err, os.ErrNotExist) {
+	if data != "" && (errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED)) && bundle.IsKind(err, bundle.KindUnavailable) {
 		return bundle.Errorf(bundle.KindUnavailable,
 			"no instance runs on %s: start it with \"blockstored serve --data %s\", or name another with --data or --server", data, data)
 	}

@@ -1,0 +1,108 @@
+package client
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/blockstored/blockstored/bundle"
+)
+
+func TestListsFollowTheCursorWhateverTheHostInTheLink(t *testing.T) {
+	var queries []string
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		queries = append(queries, r.URL.RawQuery)
+		if r.URL.Query().Get("cursor") == "" {
+			w.Header().Set("Link", `<https://public.example/api/v1/collections?cursor=a%2Bb&limit=1000>; rel="next"`)
+			fmt.Fprint(w, `[{"title":"one"},{"title":"two"}]`)
+			return
+		}
+		fmt.Fprint(w, `[{"title":"three"}]`)
+	})
+	var titles []string
+	for item, err := range c.Collections(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		titles = append(titles, item.Title)
+	}
+	if got := fmt.Sprint(titles); got != "[one two three]" {
+		t.Errorf("got %s", got)
+	}
+	if got := fmt.Sprint(queries); got != "[limit=1000 cursor=a%2Bb&limit=1000]" {
+		t.Errorf("asked %s", got)
+	}
+}
+
+func TestAListThatFailsEndsWithItsError(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `[{"title":`) })
+	n := 0
+	for _, err := range c.Collections(t.Context()) {
+		n++
+		if !bundle.IsKind(err, bundle.KindUnavailable) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d items", n)
+	}
+}
+
+func TestCommitIsRepeatedUnderOneKey(t *testing.T) {
+	var keys []string
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		keys = append(keys, r.Header.Get("Idempotency-Key"))
+		if len(keys) == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprint(w, `{"bundle_version":"http://h/api/v1/bundle_versions/x,7","updated_draft":""}`)
+	})
+	n, err := c.CommitDraft(t.Context(), bundle.NewID(), Commit{})
+	if err != nil || n != 7 {
+		t.Errorf("got %d, %v", n, err)
+	}
+	if len(keys) != 2 || keys[0] == "" || keys[0] != keys[1] {
+		t.Errorf("keys %q", keys)
+	}
+}
+
+func TestNewestVersionIsReadFromItsURL(t *testing.T) {
+	for want, urls := range map[uint64][]string{
+		0: nil, 3: {"http://h/bundle_versions/u,1", "http://h/bundle_versions/u,3"},
+	} {
+		if got := (Bundle{Versions: urls}).Newest(); got != want {
+			t.Errorf("%q: got %d", urls, got)
+		}
+	}
+}
+
+func TestFilePathsAreEscapedBySegment(t *testing.T) {
+	for path, want := range map[string]string{
+		"a/b": "a/b", "a b": "a%20b", "a?b#c": "a%3Fb%23c", "100%": "100%25", "ü/x": "%C3%BC/x", "a;b": "a%3Bb",
+	} {
+		if got := escapePath(path); got != want {
+			t.Errorf("%q: got %q, want %q", path, got, want)
+		}
+	}
+}
+
+func TestSelectorsAreWrittenAsTheAPIReadsThem(t *testing.T) {
+	id := bundle.ID{0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x41, 0x11, 0x81}
+	for _, tt := range []struct {
+		s          Selector
+		json, text string
+	}{
+		{Selector{Scope: "all"}, `{"scope":"all"}`, "all"},
+		{Selector{Scope: "bundle", Target: id}, `{"scope":"bundle","target":"` + id.String() + `"}`, "bundle=" + id.String()},
+	} {
+		got, err := tt.s.MarshalJSON()
+		if err != nil || string(got) != tt.json || tt.s.String() != tt.text {
+			t.Errorf("got %s %s, %v", got, tt.s, err)
+		}
+		var back Selector
+		if err := back.UnmarshalJSON(got); err != nil || back != tt.s {
+			t.Errorf("read back %v, %v", back, err)
+		}
+	}
+}
