@@ -44,8 +44,12 @@ func missingBlobs(x *exchange) error {
 		return err
 	}
 	b := append(appendKey([]byte("{"), "missing"), '[')
-	for i, d := range missing {
-		if i > 0 {
+	seen := make(map[bundle.Digest]bool, len(missing))
+	for _, d := range missing {
+		if seen[d] {
+			continue
+		}
+		if seen[d] = true; len(seen) > 1 {
 			b = append(b, ',')
 		}
 		b = appendString(b, d.String())

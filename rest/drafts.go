@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"encoding/json"
 	"net/http"
 
 	"github.com/blockstored/blockstored/bundle"
@@ -92,11 +91,14 @@ func patchDraft(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	if err := x.view(patch.checkSizes); err != nil {
+		return err
+	}
 	ctx, err := x.ctx()
 	if err != nil {
 		return err
 	}
-	if _, err := x.cfg.Primary.PatchDraft(ctx, x.id, patch); err != nil {
+	if _, err := x.cfg.Primary.PatchDraft(ctx, x.id, patch.Patch); err != nil {
 		return asList(err)
 	}
 	return x.done()
@@ -189,38 +191,4 @@ func asList(err error) error {
 		return err
 	}
 	return refuseList(e.Message)
-}
-
-// parsePatch reads what a PATCH does to a draft. Problems come one at a time,
-// the first that stands in the body.
-func parsePatch(b body) (p primary.Patch, err error) {
-	if b.json == nil { // a form cannot say it
-		for _, key := range []string{"files", "links"} {
-			if v := b.form[key]; v.kind != isMissing {
-				return p, refuseList("'" + key + "' must be an object; send the patch as application/json")
-			}
-		}
-		return p, nil
-	}
-	if err := noObject(b.json); err != nil {
-		return p, err
-	}
-	var files, links json.RawMessage
-	err = members(b.json, func(key string, raw json.RawMessage) error {
-		switch key {
-		case "files":
-			files = raw
-		case "links":
-			links = raw
-		}
-		return nil
-	})
-	if err != nil {
-		return p, err
-	}
-	if p.Files, err = parseFiles(files); err != nil {
-		return p, err
-	}
-	p.Links, err = parseLinks(links)
-	return p, err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"os"
@@ -192,7 +193,7 @@ var kinds = map[string]string{
 	"time":  `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?Z`,
 	"hex40": `[0-9a-f]{40}`,
 	"query": `expires=\d+&signature=[A-Za-z0-9_-]+`,
-	"text":  `[^"]*`,
+	"text":  `(?:[^"\\]|\\.)*`,
 }
 
 func substitute(text string, kept map[string]string) string {
@@ -208,30 +209,35 @@ func substitute(text string, kept map[string]string) string {
 func match(want, got string, kept map[string]string) error {
 	var pattern strings.Builder
 	var names []string
+	kindOf := make(map[string]string)
 	pattern.WriteString(`\A`)
-	rest := want
-	for {
-		at := placeholder.FindStringSubmatchIndex(rest)
-		if at == nil {
-			break
+	last := 0
+	for _, at := range placeholder.FindAllStringSubmatchIndex(want, -1) {
+		pattern.WriteString(regexp.QuoteMeta(want[last:at[0]]))
+		last = at[1]
+		name := want[at[4]:at[5]]
+		if at[2] >= 0 {
+			kindOf[name] = kinds[want[at[2]:at[3]]]
 		}
-		pattern.WriteString(regexp.QuoteMeta(rest[:at[0]]))
-		name := rest[at[4]:at[5]]
-		if at[2] < 0 {
-			pattern.WriteString(regexp.QuoteMeta(kept[name]))
-		} else {
-			pattern.WriteString("(" + kinds[rest[at[2]:at[3]]] + ")")
+		if kind, fresh := kindOf[name]; fresh {
+			pattern.WriteString("(" + kind + ")")
 			names = append(names, name)
+		} else {
+			pattern.WriteString(regexp.QuoteMeta(kept[name]))
 		}
-		rest = rest[at[1]:]
 	}
-	pattern.WriteString(regexp.QuoteMeta(rest) + `\z`)
+	pattern.WriteString(regexp.QuoteMeta(want[last:]) + `\z`)
 	found := regexp.MustCompile(pattern.String()).FindStringSubmatch(got)
 	if found == nil {
 		return fmt.Errorf("got  %s\nwant %s", got, substitute(want, kept))
 	}
+	values := make(map[string]string)
 	for i, name := range names {
-		kept[name] = found[i+1]
+		if before, ok := values[name]; ok && before != found[i+1] {
+			return fmt.Errorf("%s is both %s and %s in %s", name, before, found[i+1], got)
+		}
+		values[name] = found[i+1]
 	}
+	maps.Copy(kept, values)
 	return nil
 }
