@@ -134,10 +134,11 @@ func looseID(s string) (bundle.ID, bool) {
 }
 
 // strictID reads the one spelling that routes take: lower case, hyphenated, and
-// of version 4.
+// of version 4; or 5, of a collection that stands in for one that is not known
+// here.
 func strictID(s string) (bundle.ID, bool) {
 	id, err := bundle.ParseID(s)
-	if err != nil || id.String() != s || id.Version() != 4 {
+	if err != nil || id.String() != s || id.Version() != 4 && id.Version() != 5 {
 		return bundle.ID{}, false
 	}
 	return id, true

@@ -33,7 +33,7 @@ type idForm uint8
 const (
 	noID      idForm = iota
 	anyID            // any text; what is no UUID is not found, after authentication
-	exactID          // a lower-case, hyphenated, version 4 UUID; else there is no such route
+	exactID          // one spelling of a UUID (see strictID); else there is no such route
 	versionID        // an exact ID, a comma and a number
 )
 
