@@ -27,6 +27,9 @@ type Config struct {
 	Socket string
 	// Token is sent with every request; empty: none.
 	Token string
+	// Proxy names the proxy of a request, like [http.ProxyFromEnvironment]; nil
+	// for none. It is not used with Socket or Transport.
+	Proxy func(*http.Request) (*url.URL, error)
 	// Transport replaces the client's own connections; nil for none. The client
 	// does not close it.
 	Transport http.RoundTripper
@@ -58,7 +61,7 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{base: base.JoinPath("/"), where: where, token: cfg.Token, close: func() {}}
 	transport := cfg.Transport
 	if transport == nil {
-		own := newTransport(cfg.Socket)
+		own := newTransport(cfg)
 		transport, c.close = own, own.CloseIdleConnections
 	}
 	c.http = &http.Client{
@@ -70,11 +73,11 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-func newTransport(socket string) *http.Transport {
+func newTransport(cfg Config) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	t := &http.Transport{
 		DialContext:           dialer.DialContext,
-		Proxy:                 http.ProxyFromEnvironment,
+		Proxy:                 cfg.Proxy,
 		MaxIdleConnsPerHost:   2 * transfers,
 		IdleConnTimeout:       time.Minute,
 		TLSHandshakeTimeout:   10 * time.Second,
@@ -82,10 +85,10 @@ func newTransport(socket string) *http.Transport {
 		// Bodies arrive as they were stored, so that ranges and lengths hold.
 		DisableCompression: true,
 	}
-	if socket != "" {
+	if cfg.Socket != "" {
 		t.Proxy = nil
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", socket)
+			return dialer.DialContext(ctx, "unix", cfg.Socket)
 		}
 	}
 	return t

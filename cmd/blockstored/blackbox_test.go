@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,7 +35,8 @@ func (p program) command(args ...string) *exec.Cmd {
 		p.t.Fatal(err)
 	}
 	cmd := exec.Command(exe, args...)
-	cmd.Env = append(os.Environ(), asProgram+"=1", "BLOCKSTORED_DATA="+p.data)
+	mine := func(v string) bool { return strings.HasPrefix(v, envPrefix) } // of whoever runs the tests
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), mine), asProgram+"=1", "BLOCKSTORED_DATA="+p.data)
 	return cmd
 }
 
@@ -48,6 +50,21 @@ func (p program) ok(args ...string) (stdout, stderr string) {
 		p.t.Fatalf("blockstored %s: %v\n%s", strings.Join(args, " "), err, errs.String())
 	}
 	return strings.TrimSpace(out.String()), errs.String()
+}
+
+// eventually runs a command until it succeeds.
+func (p program) eventually(args ...string) {
+	p.t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		out, err := p.command(args...).CombinedOutput()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			status, _ := p.command("sync", "status").CombinedOutput()
+			p.t.Fatalf("blockstored %s: %v\n%s%s", strings.Join(args, " "), err, out, status)
+		}
+	}
 }
 
 // server is a running serve.
@@ -281,24 +298,26 @@ func TestTwoSitesByHand(t *testing.T) {
 	if !strings.Contains(warnings, "warning: ") {
 		t.Errorf("an invitation with loopback addresses came without a warning: %q", warnings)
 	}
-	accept := south.command("peer", "accept", "-", "--subscribe", "all")
+	accept := south.command("peer", "accept", "-", "--as", "north", "--subscribe", "all")
 	accept.Stdin = strings.NewReader(token + "\n")
 	if out, err := accept.CombinedOutput(); err != nil {
 		t.Fatalf("accept: %v\n%s", err, out)
 	}
 	copied := filepath.Join(t.TempDir(), "copy")
-	deadline := time.Now().Add(patience)
-	for south.command("bundle", "download", name+"@1", copied).Run() != nil {
-		if time.Now().After(deadline) {
-			out, _ := south.command("sync", "status").CombinedOutput()
-			t.Fatalf("the copy did not come:\n%s", out)
-		}
-	}
+	south.eventually("bundle", "download", name+"@1", copied)
 	sameTree(t, dir, copied)
-	south.ok("sync", "status")
-	south.ok("peer", "list")
+	south.eventually("sync", "status")
+	if out, _ := south.ok("peer", "list"); !strings.Contains(out, "north  following") {
+		t.Errorf("peers: %s", out)
+	}
 	out, err := south.command("bundle", "publish", dir, "--bundle", name).CombinedOutput()
 	if exitCode(err) != exitFailed || !strings.Contains(string(out), "read-only copy") {
 		t.Errorf("a write to the copy: %v\n%s", err, out)
+	}
+	south.ok("peer", "resume", "north")
+	south.ok("peer", "remove", "north")
+	south.ok("bundle", "show", name)
+	if err := south.command("peer", "remove", "north").Run(); exitCode(err) != exitFailed {
+		t.Errorf("a peer was removed twice: %v", err)
 	}
 }

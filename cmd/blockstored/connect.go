@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -44,7 +45,7 @@ func (m *Main) connect() (*client.Client, string, error) {
 			return nil, "", err
 		}
 		m.warnPlain(server)
-		c, err := client.New(client.Config{Server: server, Token: token})
+		c, err := client.New(client.Config{Server: server, Token: token, Proxy: http.ProxyFromEnvironment})
 		if err != nil {
 			err = usageError{err}
 		}

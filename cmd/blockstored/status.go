@@ -37,6 +37,10 @@ func (m *Main) syncCommand() *cobra.Command {
 	})
 }
 
+// fineStates are the states of following a peer that call for nobody. standby:
+// another node of the instance follows it.
+var fineStates = []string{"following", "idle", "standby"}
+
 // health is the exit status that the state of following others calls for.
 func health(peers []client.PeerSync) error {
 	degraded := false
@@ -44,7 +48,7 @@ func health(peers []client.PeerSync) error {
 		if len(p.Alarms) > 0 || p.State == "alarmed" {
 			return statusError(exitAlarm)
 		}
-		degraded = degraded || len(p.Parked) > 0 || (p.State != "following" && p.State != "idle")
+		degraded = degraded || len(p.Parked) > 0 || !slices.Contains(fineStates, p.State)
 	}
 	if degraded {
 		return statusError(exitDegraded)
