@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/blockstored/blockstored/bundle"
@@ -138,8 +139,8 @@ func commitDraft(x *exchange) error {
 // the body, whatever it is, so a body that is no JSON object says nothing.
 func (x *exchange) commitOptions() (o primary.CommitOptions, err error) {
 	parsed, err := x.body()
-	if bundle.IsKind(err, bundle.KindTooLarge) || isTooLarge(err) {
-		return o, err
+	if _, said := errors.AsType[*refusal](err); err != nil && !said {
+		return o, err // it is too large, or broke off
 	}
 	if err != nil || parsed.json == nil || noObject(parsed.json) != nil {
 		return o, nil

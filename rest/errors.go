@@ -2,7 +2,6 @@ package rest
 
 import (
 	"errors"
-	"net/http"
 
 	"github.com/blockstored/blockstored/bundle"
 )
@@ -11,10 +10,4 @@ import (
 func asError(err error) *bundle.Error {
 	e, _ := errors.AsType[*bundle.Error](err)
 	return e
-}
-
-// isTooLarge reports whether err says that a body is over its limit.
-func isTooLarge(err error) bool {
-	_, ok := errors.AsType[*http.MaxBytesError](err)
-	return ok || bundle.IsKind(err, bundle.KindTooLarge)
 }

@@ -136,10 +136,11 @@ func (x *exchange) content(path string, d bundle.Digest, cache string) error {
 	if err != nil {
 		return err
 	}
-	f := &file{open: func(offset, length int64) (io.ReadCloser, error) {
+	f := &file{size: located[0].Size, open: func(offset, length int64) (io.ReadCloser, error) {
 		r, _, err := x.cfg.Contents.Open(x.r.Context(), d, offset, length)
 		return r, err
-	}, size: located[0].Size, until: rangeEnd(x.r.Header.Get("Range"))}
+	}}
+	f.offset, f.until = oneRange(x.r.Header.Get("Range"), f.size)
 	defer f.close()
 	if err := f.begin(x.r); err != nil {
 		return err
@@ -176,7 +177,7 @@ func disposition(path string) string {
 type file struct {
 	open   func(offset, length int64) (io.ReadCloser, error)
 	size   int64
-	until  int64 // where the one range that is asked for ends; 0 if unknown
+	until  int64 // where the one range that is asked for ends
 	offset int64
 	part   io.ReadCloser
 	partAt int64 // offset at which part goes on
@@ -185,7 +186,7 @@ type file struct {
 
 // begin opens what the request will read, so that a failure is still an answer.
 func (f *file) begin(r *http.Request) error {
-	if r.Method == http.MethodHead || f.size == 0 || r.Header.Get("If-None-Match") != "" || r.Header.Get("Range") != "" {
+	if r.Method == http.MethodHead || f.offset >= f.size || r.Header.Get("If-None-Match") != "" {
 		return nil
 	}
 	return f.reopen()
@@ -255,19 +256,25 @@ func (f *file) Read(b []byte) (int, error) {
 	}
 }
 
-// rangeEnd returns where a Range header with one range ends, exclusive; 0 for
-// anything else.
-func rangeEnd(header string) int64 {
+// oneRange returns the part of a file of size bytes that a Range header asks
+// for: all of it, if there is no header, or one that asks for several or cannot
+// be read. What is answered is http.ServeContent's to decide: this says what to
+// open, and a wrong guess costs another opening.
+func oneRange(header string, size int64) (start, end int64) {
 	spec, ok := strings.CutPrefix(header, "bytes=")
-	_, last, found := strings.Cut(spec, "-")
-	if !ok || !found {
-		return 0
+	first, last, found := strings.Cut(spec, "-")
+	a, aerr := strconv.ParseInt(strings.TrimSpace(first), 10, 62)
+	b, berr := strconv.ParseInt(strings.TrimSpace(last), 10, 62)
+	switch {
+	case !ok || !found:
+	case first == "" && berr == nil:
+		return max(size-b, 0), size
+	case aerr == nil && last == "":
+		return a, size
+	case aerr == nil && berr == nil:
+		return a, min(b+1, size)
 	}
-	end, err := strconv.ParseInt(strings.TrimSpace(last), 10, 62)
-	if err != nil || strings.HasPrefix(spec, "-") {
-		return 0
-	}
-	return end + 1
+	return 0, size
 }
 
 // upload returns the body of a request that may be of any size.

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -86,7 +87,9 @@ func TestOverAUnixSocketURLsAreOfLocalhost(t *testing.T) {
 	served.Go(func() { _ = srv.Serve(ln) })
 	defer served.Wait()
 	defer srv.Close()
-	transport := &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }}
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}
 	defer transport.CloseIdleConnections()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://anything/api/v1/", nil)
 	check(t, err)

@@ -8,7 +8,8 @@ import (
 	"github.com/blockstored/blockstored/primary"
 )
 
-// printer appends objects as the API shows them. It lives as long as its view.
+// printer appends objects as the API shows them. It lives as long as its view;
+// the names it has looked up stay.
 type printer struct {
 	links
 	api     *API

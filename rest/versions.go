@@ -40,10 +40,15 @@ func (x *exchange) versionRow(v *catalog.View) (catalog.Version, catalog.Bundle,
 }
 
 func getVersion(x *exchange) error {
+	var p *printer
 	var owner bundle.Owner
 	err := x.view(func(v *catalog.View) error {
 		_, o, err := x.versionRow(v)
-		owner = o.Owner
+		if err != nil {
+			return err
+		}
+		p, owner = x.printer(v), o.Owner
+		_, _, err = p.nameOf(owner) // the printer keeps it beyond the view
 		return err
 	})
 	if err != nil {
@@ -57,11 +62,7 @@ func getVersion(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	var b []byte
-	err = x.view(func(v *catalog.View) error {
-		b, err = x.printer(v).versionDetail(make([]byte, 0, 1024+400*len(files)), owner, row, m, files)
-		return err
-	})
+	b, err := p.versionDetail(make([]byte, 0, 1024+400*len(files)), owner, row, m, files)
 	if err != nil {
 		return err
 	}

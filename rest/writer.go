@@ -18,6 +18,7 @@ type writer struct {
 	written int64
 
 	reads, writes bool // a deadline is set
+	unread        bool // the body may go on
 	readBy        time.Time
 	writeBy       time.Time
 }
@@ -79,9 +80,14 @@ func (w *writer) endReads() {
 	}
 }
 
-// end hands the connection back without deadlines.
+// end hands the connection back without deadlines, but for the rest of a body
+// that was not read, which the server reads on for a while.
 func (w *writer) end() {
-	w.endReads()
+	if w.unread {
+		w.pushRead()
+	} else {
+		w.endReads()
+	}
 	if w.writes {
 		w.writes, w.writeBy = false, time.Time{}
 		_ = w.control.SetWriteDeadline(time.Time{})
@@ -93,6 +99,7 @@ func (w *writer) moving(body io.ReadCloser) io.ReadCloser {
 	if body == nil || body == http.NoBody {
 		return body
 	}
+	w.unread = true
 	return &movingBody{body, w}
 }
 
@@ -106,6 +113,7 @@ func (b *movingBody) Read(p []byte) (int, error) {
 	b.w.pushRead()
 	n, err := b.ReadCloser.Read(p)
 	if errors.Is(err, io.EOF) {
+		b.w.unread = false
 		b.w.endReads()
 	}
 	return n, err
