@@ -45,13 +45,13 @@ func (a *API) handler(rt *route, trusted bool) http.Handler {
 		x.w = newWriter(w, a.cfg.IdleTimeout)
 		start := a.cfg.Now()
 		defer func() {
-			x.recovered(recover())
-			x.w.end()
 			took := a.cfg.Now().Sub(start)
 			a.cfg.Metrics.Request(rt.pattern, x.w.status, took)
 			a.log.DebugContext(r.Context(), "request", "id", x.requestID, "method", r.Method, "path", r.URL.Path,
 				"status", x.w.status, "bytes", x.w.written, "took", took, "token", x.token.Name)
 		}()
+		defer func() { x.recovered(recover()) }()
+		defer x.w.end()
 		x.r.Body = x.w.moving(r.Body)
 		if err := x.meet(trusted); err != nil {
 			x.fail(err)
@@ -66,7 +66,6 @@ func (x *exchange) recovered(p any) {
 		return
 	}
 	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		x.w.end()
 		panic(p)
 	}
 	x.log.Error("rest: a handler panicked", "id", x.requestID, "route", x.rt.pattern, "panic", p, "stack", string(debug.Stack()))

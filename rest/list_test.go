@@ -104,8 +104,26 @@ func TestOverAUnixSocketURLsAreOfLocalhost(t *testing.T) {
 	}
 }
 
+// logBuffer is a log that tests read while handlers write.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
 func TestNoTokenAndNoSignatureIsEverLogged(t *testing.T) {
-	var logged bytes.Buffer
+	var logged logBuffer
 	s := newStack(t, func(c *Config) {
 		c.Logger = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
@@ -172,5 +190,17 @@ func TestParallelPatchesLoseNoFile(t *testing.T) {
 	got := s.json("GET", "/api/v1/drafts/"+draft, "").want(t, 200).body
 	if n := strings.Count(got, `"modified":true`); n != 20 {
 		t.Errorf("%d files, want 20", n)
+	}
+}
+
+func TestAHandlerThatPanicsIsA500ThatNamesTheRequest(t *testing.T) {
+	var logged logBuffer
+	s := newStack(t, func(c *Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+		c.MetricsHandler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("broken") })
+	})
+	a := s.do("GET", "/metrics", "", "", "X-Request-Id", "r1").want(t, 500)
+	if a.body != `{"detail":"This failed inside the server; its log says why under request id r1."}` || !strings.Contains(logged.String(), "panic=broken") {
+		t.Errorf("%s\n%s", a.body, logged.String())
 	}
 }
