@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -88,17 +87,8 @@ func (m *model) conflicts(d *modelDraft) []string {
 // TestDraftsAndVersionsFollowTheModel drives several drafts of one bundle with
 // random patches, commits, rebases and deletions.
 func TestDraftsAndVersionsFollowTheModel(t *testing.T) {
+	s := newSite(t)
 	rapid.Check(t, func(t *rapid.T) {
-		folder, err := os.MkdirTemp("", "primary")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := os.RemoveAll(folder); err != nil {
-				t.Fatal(err)
-			}
-		})
-		s := openSite(t, folder)
 		b, d := s.bundle(t)
 		run := &modelRun{site: s, bundle: b.ID, names: 1}
 		run.versions = []map[string]string{{}}

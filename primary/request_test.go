@@ -146,6 +146,29 @@ func TestABlobThatStaysGoneIsAnError(t *testing.T) {
 	}
 }
 
+// Apply cannot see a draft's base, so what keeps two patches from making a file
+// and a folder of one name is that each names the revision it was checked at.
+func TestPatchesThatRaceCannotMakeAFileAFolder(t *testing.T) {
+	s := newSite(t)
+	ctx := context.Background()
+	_, d := s.bundle(t)
+	node := New(Config{Proposer: s.log, Catalog: s.db, Store: s.store, Contents: storage.NewContents(s.store, s.db)})
+	s.log.before = func(catalog.Command) (*catalog.Result, error) {
+		s.log.before = nil
+		if _, err := node.PatchDraft(ctx, d.ID, set("a/b", "1")); err != nil {
+			t.Error(err)
+		}
+		return nil, nil
+	}
+	_, err := s.PatchDraft(ctx, d.ID, set("a", "1"))
+	if want := `"a" is not a valid file name`; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if got := s.view(t, d.ID); len(got) != 1 || got["a/b"] == "" {
+		t.Errorf("the draft shows %v", got)
+	}
+}
+
 // TestI2ConcurrentCommits drives four drafts of one bundle from sixteen
 // goroutines on two nodes that share nothing but catalog and store.
 func TestI2ConcurrentCommits(t *testing.T) {

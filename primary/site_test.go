@@ -108,19 +108,17 @@ type site struct {
 	coll   bundle.ID
 }
 
-// cleaner is a *testing.T or a *rapid.T with somewhere to put files.
-type cleaner interface {
+// tester is a *testing.T or a *rapid.T.
+type tester interface {
 	Helper()
 	Fatal(...any)
 	Fatalf(string, ...any)
-	Cleanup(func())
 }
 
-func newSite(t *testing.T) *site { return openSite(t, t.TempDir()) }
-
-func openSite(t cleaner, folder string) *site {
+func newSite(t *testing.T) *site {
 	t.Helper()
 	ctx := context.Background()
+	folder := t.TempDir()
 	driver, err := dir.Open(folder + "/objects")
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +153,7 @@ func openSite(t cleaner, folder string) *site {
 }
 
 // bundle makes a bundle and a draft of it.
-func (s *site) bundle(t cleaner) (catalog.Bundle, catalog.Draft) {
+func (s *site) bundle(t tester) (catalog.Bundle, catalog.Draft) {
 	t.Helper()
 	b, err := s.CreateBundle(context.Background(), NewBundle{Collection: s.coll, Slug: "unit", Title: "Unit"})
 	if err != nil {
@@ -164,7 +162,7 @@ func (s *site) bundle(t cleaner) (catalog.Bundle, catalog.Draft) {
 	return b, s.draft(t, b.ID, "work")
 }
 
-func (s *site) draft(t cleaner, b bundle.ID, name string) catalog.Draft {
+func (s *site) draft(t tester, b bundle.ID, name string) catalog.Draft {
 	t.Helper()
 	d, err := s.CreateDraft(context.Background(), NewDraft{Bundle: b, Name: name})
 	if err != nil {
@@ -186,14 +184,14 @@ func linkTo(name string, b bundle.ID, version int64) Patch {
 	return Patch{Links: []LinkEdit{{Name: name, Bundle: b, Version: version}}}
 }
 
-func (s *site) patch(t cleaner, draft bundle.ID, p Patch) {
+func (s *site) patch(t tester, draft bundle.ID, p Patch) {
 	t.Helper()
 	if _, err := s.PatchDraft(context.Background(), draft, p); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (s *site) commit(t cleaner, draft bundle.ID) catalog.Version {
+func (s *site) commit(t tester, draft bundle.ID) catalog.Version {
 	t.Helper()
 	v, err := s.Commit(context.Background(), draft, CommitOptions{})
 	if err != nil {
@@ -203,7 +201,7 @@ func (s *site) commit(t cleaner, draft bundle.ID) catalog.Version {
 }
 
 // contents returns a version's files, read back from storage.
-func (s *site) contents(t cleaner, ref bundle.VersionRef) map[string]string {
+func (s *site) contents(t tester, ref bundle.VersionRef) map[string]string {
 	t.Helper()
 	ctx := context.Background()
 	files, err := s.Files(ctx, ref)
@@ -225,7 +223,7 @@ func (s *site) contents(t cleaner, ref bundle.VersionRef) map[string]string {
 }
 
 // view returns what a draft shows.
-func (s *site) view(t cleaner, draft bundle.ID) map[string]string {
+func (s *site) view(t tester, draft bundle.ID) map[string]string {
 	t.Helper()
 	ctx := context.Background()
 	v, err := s.DraftView(ctx, draft)
@@ -246,7 +244,7 @@ func (s *site) view(t cleaner, draft bundle.ID) map[string]string {
 	return out
 }
 
-func readAll(t cleaner, r io.ReadCloser) []byte {
+func readAll(t tester, r io.ReadCloser) []byte {
 	t.Helper()
 	b, err := io.ReadAll(r)
 	if err != nil {

@@ -143,3 +143,19 @@ func TestAGateLetsOnePassForEachID(t *testing.T) {
 		t.Errorf("%d slots are left", len(g.slots))
 	}
 }
+
+func TestAFolderEndsOnlyWithItsLastFile(t *testing.T) {
+	ctx := context.Background()
+	var base listing
+	for _, p := range []string{"ab/a", "ab/b"} {
+		base = append(base, FileInfo{File: bundle.File{Path: p}})
+	}
+	ops := []catalog.FileOp{{Path: "ab"}, {Path: "ab/a", Delete: true}}
+	if clash, err := newClashes(layered{base, ops}).at(ctx, "ab"); err != nil || !clash {
+		t.Errorf("ab beside ab/b: %v, %v", clash, err)
+	}
+	ops = append(ops, catalog.FileOp{Path: "ab/b", Delete: true})
+	if clash, err := newClashes(layered{base, ops}).at(ctx, "ab"); err != nil || clash {
+		t.Errorf("ab instead of its files: %v, %v", clash, err)
+	}
+}
