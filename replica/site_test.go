@@ -1,0 +1,550 @@
+package replica
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/blockstored/blockstored/access"
+	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/storage"
+	"github.com/blockstored/blockstored/storage/dir"
+	"github.com/blockstored/blockstored/syndication"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must come.
+const patience = 20 * time.Second
+
+// tester is a *testing.T or a *rapid.T with somewhere to put files.
+type tester interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+	Errorf(string, ...any)
+	Cleanup(func())
+}
+
+// clock is the real one, moved by hand.
+type clock struct{ offset atomic.Int64 }
+
+func (c *clock) Now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
+func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
+
+// site is a real instance but for Raft: catalog, storage, peer listener.
+type site struct {
+	t        tester
+	name     string
+	db       *catalog.DB
+	driver   *faultyDriver
+	store    *storage.Store
+	contents *storage.Contents
+	sealer   *access.Sealer
+	identity *syndication.Identity
+	clock    *clock
+	url      string
+	peering  *syndication.Peering
+
+	mu       sync.Mutex
+	index    uint64
+	proposed map[catalog.Kind]int
+	// before, if set, sees each command first; its error is an unknown outcome,
+	// which lost says whether the command was applied all the same.
+	before func(catalog.Command) (lost bool, err error)
+}
+
+// Propose applies at once.
+func (s *site) Propose(_ context.Context, cmd catalog.Command) (catalog.Result, error) {
+	b, err := cmd.Encode()
+	if err != nil {
+		return catalog.Result{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lost := false
+	if s.before != nil {
+		if lost, err = s.before(cmd); err != nil && lost {
+			return catalog.Result{}, err
+		}
+	}
+	s.index++
+	s.proposed[cmd.Body.CommandKind()]++
+	results, aerr := s.db.Apply([]catalog.Entry{{Index: s.index, Term: 1, Data: b}})
+	if aerr != nil {
+		return catalog.Result{}, aerr
+	}
+	return results[0], err
+}
+
+func newSite(t tester, folder, name string, c *clock) *site {
+	t.Helper()
+	s := &site{t: t, name: name, clock: c, proposed: make(map[catalog.Kind]int)}
+	s.sealer = must(access.CreateSealer(filepath.Join(folder, access.KeyFile)))(t)
+	s.open(folder)
+	t.Cleanup(func() { s.close() })
+	s.listen()
+	init := must(syndication.NewIdentity(s.sealer, syndication.IdentityParams{Name: name, Endpoints: []string{s.url}, Now: c.Now()}))(t)
+	s.propose(init)
+	s.view(func(v *catalog.View) (err error) { s.identity, err = syndication.LoadIdentity(v, s.sealer); return err })
+	s.peering = syndication.NewPeering(syndication.PeeringConfig{
+		Proposer: s, Identity: func() *syndication.Identity { return s.identity }, Now: c.Now,
+	})
+	s.runPublisher()
+	return s
+}
+
+func (s *site) open(folder string) {
+	s.db = must(catalog.Open(context.Background(), filepath.Join(folder, "catalog"), catalog.Options{}))(s.t)
+	s.driver = &faultyDriver{Driver: must(dir.Open(filepath.Join(folder, "blobs")))(s.t)}
+	s.store = storage.New(storage.Config{Driver: s.driver})
+	s.contents = storage.NewContents(s.store, s.db)
+}
+
+func (s *site) close() {
+	for _, err := range []error{s.store.Close(), s.driver.Close(), s.db.Close()} {
+		if err != nil {
+			s.t.Errorf("close %s: %v", s.name, err)
+		}
+	}
+}
+
+func (s *site) listen() {
+	s.t.Helper()
+	server := syndication.NewServer(syndication.ServerConfig{
+		Catalog: s.db, Contents: s.contents, Store: s.store, Proposer: s, Now: s.clock.Now,
+	})
+	listener := must(net.Listen("tcp", "127.0.0.1:0"))(s.t)
+	s.url = "http://" + listener.Addr().String()
+	h := syndication.NewHTTPServer(server.Handler())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = h.Serve(listener) // always ends with ErrServerClosed
+	}()
+	s.t.Cleanup(func() {
+		server.Close()
+		h.Close()
+		<-done
+	})
+}
+
+// runPublisher signs checkpoints as the log grows.
+func (s *site) runPublisher() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err := syndication.RunPublisher(ctx, syndication.PublisherConfig{
+			Catalog: s.db, Proposer: s, Identity: func() *syndication.Identity { return s.identity }, Now: s.clock.Now,
+		})
+		if err != nil {
+			s.t.Errorf("publisher: %v", err)
+		}
+	}()
+	s.t.Cleanup(func() { cancel(); <-done })
+}
+
+// must turns (value, err) into the value, or the end of the test.
+func must[T any](v T, err error) func(tester) T {
+	return func(t tester) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func (s *site) propose(body catalog.Body) catalog.Result {
+	s.t.Helper()
+	r := must(s.Propose(context.Background(), catalog.NewCommand(s.clock.Now(), body)))(s.t)
+	if r.Err != nil {
+		s.t.Fatalf("%T: %v", body, r.Err)
+	}
+	return r
+}
+
+func (s *site) view(fn func(v *catalog.View) error) {
+	s.t.Helper()
+	if err := s.db.View(context.Background(), fn); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *site) collection(title string) bundle.ID {
+	s.t.Helper()
+	id := bundle.NewID()
+	s.propose(catalog.CreateCollection{ID: id, Title: title})
+	return id
+}
+
+func (s *site) bundle(collection bundle.ID, slug string) bundle.ID {
+	s.t.Helper()
+	id := bundle.NewID()
+	s.propose(catalog.CreateBundle{ID: id, Collection: collection, Slug: slug, Title: "title of " + slug})
+	return id
+}
+
+// publish commits files, and links to versions, as the next version.
+func (s *site) publish(id bundle.ID, files map[string]string, links ...bundle.VersionRef) bundle.VersionRef {
+	s.t.Helper()
+	ctx := context.Background()
+	snapshot, size := &bundle.Snapshot{}, int64(0)
+	var blobs []bundle.Frame
+	var located []bundle.Located
+	for path, content := range files {
+		snapshot.Files = append(snapshot.Files, bundle.File{Path: path, Digest: bundle.DigestOf([]byte(content)), Size: int64(len(content))})
+		size += int64(len(content))
+		if len(content) <= bundle.MaxFrameBlob {
+			blobs = append(blobs, bundle.MakeFrame([]byte(content)))
+			continue
+		}
+		located = append(located, must(s.store.Put(ctx, []byte(content)))(s.t))
+	}
+	snapshot.Links = s.links(links)
+	snapshot.Sort()
+	root, pages, err := bundle.Encode(snapshot)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, p := range pages {
+		if len(p.Bytes) > bundle.MaxFrameBlob {
+			located = append(located, must(s.store.Put(ctx, p.Bytes))(s.t))
+			continue
+		}
+		blobs = append(blobs, bundle.MakeFrame(p.Bytes))
+	}
+	located = append(located, must(s.store.PutFrames(ctx, blobs))(s.t)...)
+	for chunk := range slices.Chunk(located, locateBlobs) {
+		s.propose(catalog.LocateBlobs{Blobs: chunk})
+	}
+	draft := bundle.NewID()
+	s.propose(catalog.CreateDraft{ID: draft, Bundle: id, Name: draft.String()})
+	var d catalog.Draft
+	s.view(func(v *catalog.View) error { d, err = v.Draft(draft); return err })
+	r := s.propose(catalog.CommitVersion{
+		Draft: draft, Revision: d.Revision, ExpectedHead: d.Base,
+		Snapshot: catalog.Snapshot{Manifest: root, Files: int64(len(files)), Bytes: size, Deps: catalog.DepsOf(snapshot.Links)},
+	})
+	return bundle.VersionRef{Bundle: id, Number: r.Number}
+}
+
+func (s *site) links(refs []bundle.VersionRef) (links []bundle.Link) {
+	for i, ref := range refs {
+		l := bundle.Link{Name: fmt.Sprint("link", i), Direct: bundle.Dependency{Bundle: ref.Bundle, Version: ref.Number}}
+		s.view(func(v *catalog.View) error {
+			deps, err := v.Deps(ref)
+			for _, d := range deps {
+				l.Indirect = append(l.Indirect, bundle.Dependency{Bundle: d.Bundle, Version: d.Number})
+			}
+			return err
+		})
+		links = append(links, l)
+	}
+	return links
+}
+
+var all = catalog.Selector{Scope: scopeAll}
+
+func onlyCollection(id bundle.ID) catalog.Selector {
+	return catalog.Selector{Scope: scopeCollection, Target: id}
+}
+
+func onlyBundle(id bundle.ID) catalog.Selector {
+	return catalog.Selector{Scope: scopeBundle, Target: id}
+}
+
+// peerWith makes south a peer of s with the given grants; it follows all that
+// it is granted.
+func (s *site) peerWith(south *site, grants ...catalog.Selector) {
+	s.t.Helper()
+	ctx := context.Background()
+	i := must(s.peering.Invite(ctx, syndication.InviteRequest{Name: south.name, Grants: grants, Addresses: []string{s.url}}))(s.t)
+	must(south.peering.Accept(ctx, i.Token, syndication.AcceptOptions{As: s.name}))(s.t)
+}
+
+func (s *site) id() bundle.ID { return s.identity.ID() }
+
+// follower is a replica that runs.
+type running struct {
+	*Replica
+	s    *site
+	stop func()
+}
+
+// follow runs a replica on s until the test ends or stop is called. wrap may
+// replace the clients.
+func (s *site) follow(wrap func(PeerClient) PeerClient, change ...func(*Config)) *running {
+	s.t.Helper()
+	cfg := Config{
+		Proposer: s, Catalog: s.db, Store: s.store, Contents: s.contents, Now: s.clock.Now,
+		RetryAfter: 20 * time.Millisecond,
+		Pause:      func(ctx context.Context, d time.Duration) error { return pause(ctx, min(d, 20*time.Millisecond)) },
+		Connect: func(p catalog.Peer, observe func(syndication.Transfer)) (PeerClient, error) {
+			c, err := syndication.NewClient(syndication.ClientConfig{
+				Identity: s.identity, Peer: p.ID, Addresses: p.Addresses, Now: s.clock.Now, Observe: observe,
+			})
+			if err != nil || wrap == nil {
+				return c, err
+			}
+			return wrap(c), nil
+		},
+	}
+	for _, fn := range change {
+		fn(&cfg)
+	}
+	r := &running{Replica: New(cfg), s: s}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			s.t.Errorf("Run: %v", err)
+		}
+	})
+	s.t.Cleanup(r.stop)
+	return r
+}
+
+// await waits until the catalog is as it should be.
+func (s *site) await(what string, ok func(v *catalog.View) (bool, error)) {
+	s.t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	for {
+		changed := s.db.Changed()
+		var good bool
+		s.view(func(v *catalog.View) (err error) { good, err = ok(v); return err })
+		if good {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline.C:
+			s.t.Fatalf("%s: %s did not come within %s; %s", s.name, what, patience, s.describe())
+		}
+	}
+}
+
+// describe says what stands in the way.
+func (s *site) describe() (text string) {
+	s.view(func(v *catalog.View) error {
+		peers, err := v.Peers()
+		for _, p := range peers {
+			parked, err := v.Parked(p.ID)
+			if err != nil {
+				return err
+			}
+			text += fmt.Sprintf("peer %s: cursor %d of %d, alarms %+v, parked %+v", p.Name, p.Cursor, p.Size, p.Alarms, parked)
+		}
+		return err
+	})
+	return text
+}
+
+// awaitVersion waits for a version to be visible.
+func (s *site) awaitVersion(ref bundle.VersionRef) {
+	s.t.Helper()
+	s.await(fmt.Sprintf("version %v", ref), func(v *catalog.View) (bool, error) { return has(v, ref) })
+}
+
+func has(v *catalog.View, ref bundle.VersionRef) (bool, error) {
+	_, err := v.Version(ref)
+	if bundle.IsKind(err, bundle.KindNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// awaitAlarm waits for an alarm about peer.
+func (s *site) awaitAlarm(peer bundle.ID, alarm string) catalog.Alarm {
+	s.t.Helper()
+	var found catalog.Alarm
+	s.await("alarm "+alarm, func(v *catalog.View) (bool, error) {
+		p, err := v.Peer(peer)
+		for _, a := range p.Alarms {
+			if a.Alarm == alarm {
+				found = a
+				return true, nil
+			}
+		}
+		return false, err
+	})
+	return found
+}
+
+// awaitParked waits for a bundle to be set aside.
+func (s *site) awaitParked(peer, id bundle.ID) catalog.ParkedBundle {
+	s.t.Helper()
+	var found catalog.ParkedBundle
+	s.await("a parked bundle", func(v *catalog.View) (bool, error) {
+		parked, err := v.Parked(peer)
+		for _, p := range parked {
+			if p.Bundle == id {
+				found = p
+				return true, nil
+			}
+		}
+		return false, err
+	})
+	return found
+}
+
+// awaitUnparked waits for a bundle not to be set aside any more.
+func (s *site) awaitUnparked(peer, id bundle.ID) {
+	s.t.Helper()
+	s.await("the end of a parking", func(v *catalog.View) (bool, error) {
+		parked, err := v.Parked(peer)
+		return !slices.ContainsFunc(parked, func(p catalog.ParkedBundle) bool { return p.Bundle == id }), err
+	})
+}
+
+func (s *site) peer(id bundle.ID) (p catalog.Peer) {
+	s.t.Helper()
+	s.view(func(v *catalog.View) (err error) { p, err = v.Peer(id); return err })
+	return p
+}
+
+// files reads a version back from storage, every byte of it.
+func (s *site) files(ref bundle.VersionRef) map[string]string {
+	s.t.Helper()
+	ctx := context.Background()
+	var row catalog.Version
+	s.view(func(v *catalog.View) (err error) { row, err = v.Version(ref); return err })
+	m := must(bundle.Open(ctx, row.Manifest, s.contents.Fetch))(s.t)
+	files := make(map[string]string)
+	err := m.Walk(ctx, s.contents.Fetch, func(f bundle.File) error {
+		r, _, err := s.contents.Open(ctx, f.Digest, 0, -1)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		b, err := io.ReadAll(r)
+		if bundle.DigestOf(b) != f.Digest {
+			return fmt.Errorf("%s of %v has other bytes", f.Path, ref)
+		}
+		files[f.Path] = string(b)
+		return err
+	})
+	if err != nil {
+		s.t.Fatalf("%s: version %v is visible, but not whole: %v", s.name, ref, err)
+	}
+	return files
+}
+
+// versions lists all that is visible of an owner.
+func (s *site) versions(owner bundle.ID) (all []catalog.Version) {
+	s.t.Helper()
+	s.view(func(v *catalog.View) error {
+		rows, err := v.AllVersions(catalog.BundleFilter{Owner: owner}, catalog.Page{Limit: 10000})
+		for _, r := range rows {
+			all = append(all, r.Row)
+		}
+		return err
+	})
+	return all
+}
+
+// wantCopy fails unless what is visible at s of north is what north published,
+// byte for byte.
+func (s *site) wantCopy(north *site) {
+	s.t.Helper()
+	for _, v := range s.versions(north.id()) {
+		var original catalog.Version
+		north.view(func(view *catalog.View) (err error) { original, err = view.Version(v.VersionRef); return err })
+		if v.Manifest != original.Manifest || v.Files != original.Files || v.Bytes != original.Bytes || v.Alias != original.Alias || v.Created != original.Created {
+			s.t.Fatalf("the copy is %+v, the original %+v", v, original)
+		}
+		if got, want := s.files(v.VersionRef), north.files(v.VersionRef); !equal(got, want) {
+			s.t.Fatalf("version %v differs: %d files, published were %d", v.VersionRef, len(got), len(want))
+		}
+	}
+}
+
+func equal(a, b map[string]string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for path, content := range a {
+		if other, ok := b[path]; !ok || other != content {
+			return false
+		}
+	}
+	return true
+}
+
+// faultyDriver fails on demand.
+type faultyDriver struct {
+	storage.Driver
+	mu     sync.Mutex
+	onDone func() error // before an object becomes durable
+	wrote  atomic.Int64 // bytes made durable
+}
+
+func (d *faultyDriver) setFault(fn func() error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.onDone = fn
+}
+
+func (d *faultyDriver) Create(ctx context.Context, hint int64) (storage.Upload, error) {
+	u, err := d.Driver.Create(ctx, hint)
+	return &faultyUpload{Upload: u, d: d}, err
+}
+
+type faultyUpload struct {
+	storage.Upload
+	d *faultyDriver
+	n int64
+}
+
+func (u *faultyUpload) Write(p []byte) (int, error) {
+	n, err := u.Upload.Write(p)
+	u.n += int64(n)
+	return n, err
+}
+
+func (u *faultyUpload) Commit(ctx context.Context, key string, digest bundle.Digest) error {
+	u.d.mu.Lock()
+	fault := u.d.onDone
+	u.d.mu.Unlock()
+	if fault != nil {
+		if err := fault(); err != nil {
+			return err
+		}
+	}
+	u.d.wrote.Add(u.n)
+	return u.Upload.Commit(ctx, key, digest)
+}
+
+// text is n deterministic bytes that do not compress well.
+func text(seed string, n int) string {
+	var b bytes.Buffer
+	for d := bundle.DigestOf([]byte(seed)); b.Len() < n; d = bundle.DigestOf(d[:]) {
+		b.WriteString(d.String())
+	}
+	return string(b.Bytes()[:n])
+}
+
+// two returns a publisher and a subscriber that was granted all.
+func two(t *testing.T) (north, south *site) {
+	t.Helper()
+	c := &clock{}
+	north = newSite(t, t.TempDir(), "north", c)
+	south = newSite(t, t.TempDir(), "south", c)
+	north.peerWith(south, all)
+	return north, south
+}
