@@ -20,6 +20,8 @@ const (
 	// cost it little beside a pull, and an edit is seen at once.
 	coarse = 25 * time.Millisecond
 	fine   = 2 * time.Millisecond
+	// converge is how long south may take to show what north published.
+	converge = 5 * time.Minute
 )
 
 // measurement is a run in progress.
@@ -69,7 +71,9 @@ func (m *measurement) publish(ctx context.Context, version int, every time.Durat
 	if published.Version != version {
 		return p, fmt.Errorf("published version %d, expected %d", published.Version, version)
 	}
-	work, workCtx := errgroup.WithContext(ctx)
+	waiting, cancel := context.WithTimeout(ctx, converge)
+	defer cancel()
+	work, workCtx := errgroup.WithContext(waiting)
 	if disturb != nil {
 		work.Go(func() error { return disturb(workCtx) })
 	}
@@ -113,7 +117,7 @@ func (m *measurement) first(ctx context.Context, kills int) error {
 		return err
 	}
 	m.result.Kills = kills
-	return m.compare(ctx, tree, 1)
+	return m.compare(ctx, tree, 1, &m.result.First)
 }
 
 // kill ends south again and again while it pulls, evenly spread over the bytes
@@ -196,15 +200,17 @@ func (m *measurement) edit(ctx context.Context) error {
 	if tree, _, err = site.ReadTree(m.source); err != nil {
 		return err
 	}
-	return m.compare(ctx, tree, 2)
+	return m.compare(ctx, tree, 2, &m.result.Edit)
 }
 
 // compare downloads a version from south and holds it against tree.
-func (m *measurement) compare(ctx context.Context, tree site.Tree, version int) error {
+func (m *measurement) compare(ctx context.Context, tree site.Tree, version int, p *phase) error {
 	to := filepath.Join(m.dir, fmt.Sprintf("download-%d", version))
+	began := time.Now()
 	if err := m.pair.South.Download(ctx, m.bundle, version, to); err != nil {
 		return err
 	}
+	p.Download = time.Since(began).Seconds()
 	got, _, err := site.ReadTree(to)
 	if err != nil {
 		return err

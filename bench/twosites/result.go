@@ -32,6 +32,7 @@ type result struct {
 // phase is one publication and the pull of it.
 type phase struct {
 	Publish      float64   `json:"publish_seconds"`
+	Download     float64   `json:"download_seconds"` // of all files at south, with the command line
 	SentFiles    int64     `json:"client_sent_files"`
 	SentBytes    int64     `json:"client_sent_content_bytes"`
 	Visible      float64   `json:"acknowledged_to_visible_seconds"`
@@ -53,13 +54,14 @@ func (r *result) print(w io.Writer) error {
 	fmt.Fprintf(t, "\tfirst version\tone file edited (%s, %d bytes)\n", r.Edited, r.EditedBytes)
 	row("publish, wall", func(p phase) string { return seconds(p.Publish) })
 	row("acknowledged → visible at south", func(p phase) string { return seconds(p.Visible) })
+	row("download of it all at south, wall", func(p phase) string { return seconds(p.Download) })
 	row("contents the client sent", func(p phase) string { return fmt.Sprintf("%d files, %d bytes", p.SentFiles, p.SentBytes) })
 	row("client sent", func(p phase) string { return r.bytes(p.Client.Up) })
 	row("client received", func(p phase) string { return r.bytes(p.Client.Down) })
-	row("client's requests", func(p phase) string { return requests(p.Client) })
+	row("client's requests", func(p phase) string { return fmt.Sprint(p.Client.Total()) })
 	row("south received", func(p phase) string { return r.bytes(p.Peer.Down) })
 	row("south sent", func(p phase) string { return r.bytes(p.Peer.Up) })
-	row("south's requests", func(p phase) string { return requests(p.Peer) })
+	row("south's requests", func(p phase) string { return fmt.Sprint(p.Peer.Total()) })
 	row("objects written at north", func(p phase) string { return fmt.Sprint(p.NorthObjects) })
 	row("objects written at south", func(p phase) string { return fmt.Sprint(p.SouthObjects) })
 	if r.North == "s3" || r.South == "s3" {
@@ -68,6 +70,8 @@ func (r *result) print(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	fmt.Fprintf(w, "\nrequests, first version:\n  client  %s\n  south   %s\n", requests(r.First.Client), requests(r.First.Peer))
+	fmt.Fprintf(w, "requests, one file edited:\n  client  %s\n  south   %s\n", requests(r.Edit.Client), requests(r.Edit.Peer))
 	if r.Kills > 0 {
 		twice := r.First.Peer.Down - r.Undisturbed.Down
 		fmt.Fprintf(w, "\nsouth was killed %d times during its first pull; undisturbed, a site received %s: fetched twice %s (%.1f %%)\n",
@@ -95,13 +99,13 @@ func (r *result) bytes(n int64) string {
 	return fmt.Sprintf("%.2f MiB (%.2f of the content)", float64(n)/mib, float64(n)/float64(r.Bytes))
 }
 
-// requests shows how many there were, and of which kinds.
+// requests shows how many there were of each kind.
 func requests(w site.Wire) string {
 	kinds := make([]string, 0, len(w.Requests))
 	for _, k := range slices.Sorted(maps.Keys(w.Requests)) {
 		kinds = append(kinds, fmt.Sprintf("%d %s", w.Requests[k], k))
 	}
-	return fmt.Sprintf("%d: %s", w.Total(), strings.Join(kinds, ", "))
+	return strings.Join(kinds, ", ")
 }
 
 // methods shows requests by method alone: paths in a bucket are names.

@@ -24,7 +24,7 @@ func TestTheTableSaysWhatMovedAndWhatWasFetchedTwice(t *testing.T) {
 	}
 	for _, want := range []string{
 		"somewhere: 3 files, 10.0 MiB", "a/b.go, 77 bytes", "12.35 s", "50 ms", "3.00 MiB (0.30 of the content)", "900 bytes",
-		"6: 5 GET /peer/v1/poll, 1 POST /peer/v1/blobs", "6: 6 PUT", "killed 2 times", "fetched twice 1.00 MiB", "(50.0 %)", "6 files downloaded",
+		"  south   5 GET /peer/v1/poll, 1 POST /peer/v1/blobs\n", "6 PUT", "killed 2 times", "fetched twice 1.00 MiB", "(50.0 %)", "6 files downloaded",
 	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, text.String())
