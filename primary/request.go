@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"time"
 
 	"github.com/blockstored/blockstored/bundle"
@@ -56,25 +57,30 @@ var unknownBackoff = [...]time.Duration{
 	20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second,
 }
 
-// send proposes cmd until its outcome is known. A refusal is an error.
+// send proposes cmd until its outcome is known. A refusal is an error. Once a
+// proposal went astray, an error that only says that a later one was not taken
+// does not settle what became of the first: it is tried again, and what the
+// caller is told in the end has the field outcome=unknown.
 func (p *Primary) send(ctx context.Context, cmd catalog.Command) (catalog.Result, error) {
-	b, err := cmd.Encode()
-	if err != nil {
-		return catalog.Result{}, err
-	}
+	var unknown error
 	for try := 0; ; try++ {
-		r, err := p.proposer.Propose(ctx, b)
+		r, err := p.proposer.Propose(ctx, cmd)
 		switch {
 		case err == nil && r.Err != nil:
 			return r, r.Err
 		case err == nil:
 			return r, nil
-		case field(err, "outcome") != "unknown" || try == len(unknownBackoff):
+		case field(err, "outcome") == "unknown":
+			unknown = err
+		case unknown == nil:
 			return catalog.Result{}, err
+		}
+		if try == len(unknownBackoff) {
+			return catalog.Result{}, unknown
 		}
 		p.log.Debug("primary: proposing again, the outcome is unknown", "kind", cmd.Body.CommandKind(), "error", err)
 		if err := wait(ctx, unknownBackoff[try]); err != nil {
-			return catalog.Result{}, err
+			return catalog.Result{}, errors.Join(unknown, err)
 		}
 	}
 }

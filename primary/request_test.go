@@ -2,6 +2,7 @@ package primary
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -79,11 +80,7 @@ func TestAnUnknownOutcomeIsProposedAgainUnderTheSameRequest(t *testing.T) {
 	s.log.before = func(c catalog.Command) (*catalog.Result, error) {
 		seen = append(seen, c.Request)
 		if len(seen) == 1 { // it took effect, and the answer was lost
-			b, err := c.Encode()
-			if err != nil {
-				return nil, err
-			}
-			if _, err := s.log.apply(c.Body.CommandKind(), b); err != nil {
+			if _, err := s.log.apply(c); err != nil {
 				return nil, err
 			}
 			return nil, bundle.Errorf(bundle.KindUnavailable, "the leader was lost").With("outcome", "unknown")
@@ -100,6 +97,38 @@ func TestAnUnknownOutcomeIsProposedAgainUnderTheSameRequest(t *testing.T) {
 	all, err := look(context.Background(), s.Primary, catalog.Page{}, (*catalog.View).Collections)
 	if err != nil || len(all) != 2 || all[1].Row.ID != c.ID {
 		t.Errorf("collections are %v, %v", all, err)
+	}
+}
+
+func TestAnUnknownOutcomeIsNotSettledByALostLeader(t *testing.T) {
+	s := newSite(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	unknown := bundle.Errorf(bundle.KindUnavailable, "the leader was lost").With("outcome", "unknown")
+	noLeader := bundle.Errorf(bundle.KindUnavailable, "there is no leader")
+	tries, giveUp := 0, false
+	s.log.before = func(c catalog.Command) (*catalog.Result, error) {
+		switch tries++; tries {
+		case 1: // it takes effect
+			if _, err := s.log.apply(c); err != nil {
+				return nil, err
+			}
+			return nil, unknown
+		case 2:
+			if giveUp {
+				cancel()
+			}
+			return nil, noLeader
+		}
+		return nil, nil
+	}
+	if _, err := s.CreateCollection(ctx, NewCollection{Title: "Found again"}); err != nil || tries != 3 {
+		t.Errorf("after %d tries: %v", tries, err)
+	}
+	tries, giveUp = 0, true
+	_, err := s.CreateCollection(ctx, NewCollection{Title: "Given up"})
+	if field(err, "outcome") != "unknown" || !errors.Is(err, context.Canceled) {
+		t.Errorf("a caller who gave up was told %v", err)
 	}
 }
 
