@@ -118,7 +118,7 @@ func (h *handle) reader(ctx context.Context) (*session, error) {
 // put takes a session back; broken ones are closed.
 func (h *handle) put(s *session, broken bool) {
 	if broken {
-		_ = s.close() // its transaction could not be ended; nothing is lost with it
+		s.discard()
 	} else {
 		h.mu.Lock()
 		h.readers = append(h.readers, s)

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 )
@@ -31,6 +32,15 @@ func (s *session) close() error {
 		errs = append(errs, stmt.Close())
 	}
 	return errors.Join(append(errs, s.conn.Close())...)
+}
+
+// discard ends the session and its connection, with the transaction that may be
+// open on it. close would hand the connection back to the pool as it is.
+func (s *session) discard() {
+	for _, stmt := range s.stmts {
+		_ = stmt.Close() // nothing is lost with it
+	}
+	_ = s.conn.Raw(func(any) error { return driver.ErrBadConn })
 }
 
 // stmt returns the prepared statement of a text. Texts are constants of this
