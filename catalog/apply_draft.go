@@ -162,7 +162,7 @@ func (a *applier) flip(draft int64, id bundle.ID) error {
 }
 
 func (a *applier) writeLink(d *draftRow, seq int64, l LinkOp) error {
-	var body any
+	var body, target, number any
 	if !l.Delete {
 		if err := a.checkLink(d, l); err != nil {
 			return err
@@ -171,11 +171,12 @@ func (a *applier) writeLink(d *draftRow, seq int64, l LinkOp) error {
 		if err != nil {
 			return err
 		}
-		body = b
+		body, target, number = b, l.Direct.Bundle[:], clamp(l.Direct.Version)
 	}
-	return a.run(`INSERT INTO draft_links (draft, name, seq, modified, body) VALUES (?, ?, ?, ?, ?)
- ON CONFLICT (draft, name) DO UPDATE SET seq = excluded.seq, modified = excluded.modified, body = excluded.body`,
-		d.id, l.Name, seq, a.now, body)
+	return a.run(`INSERT INTO draft_links (draft, name, seq, modified, body, target, target_num) VALUES (?, ?, ?, ?, ?, ?, ?)
+ ON CONFLICT (draft, name) DO UPDATE SET seq = excluded.seq, modified = excluded.modified, body = excluded.body,
+ target = excluded.target, target_num = excluded.target_num`,
+		d.id, l.Name, seq, a.now, body, target, number)
 }
 
 // checkLink refuses a link whose target is not there, or that leads back.

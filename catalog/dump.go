@@ -25,7 +25,7 @@ var dumped = []struct{ table, columns, order string }{
 	{"drafts", "id, uuid, bundle, name, base, revision, floor, created, updated, state", "id"},
 	{"draft_files", "draft, path, patch, seq, modified, digest, size", "draft, path, patch"},
 	{"patches", "id, draft, uuid, seq, modified", "id"},
-	{"draft_links", "draft, name, seq, modified, body", "draft, name"},
+	{"draft_links", "draft, name, seq, modified, body, target, target_num", "draft, name"},
 	{"packs", "id, digest", "id"},
 	{"blobs", "digest, hash, size, pack, pos, length, codec, state", "digest"},
 	{"log_records", "id, kind, subject, salt, body, leaf", "id"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -214,4 +213,3 @@ func (s *site) commitOf(draft bundle.ID, deps ...Dep) CommitVersion {
 	return c
 }
 
-var errBroken = errors.New("broken")

@@ -114,7 +114,7 @@ func (p *purger) emptyDraft(draft int64) error {
 }
 
 // emptyBundle removes the drafts of a deleted bundle and those of its versions
-// that no other version links to. Its own row stays, for a UUID is never used
+// that no other version, and no draft, links to. Its own row stays, for a UUID is never used
 // again.
 func (p *purger) emptyBundle(id int64) error {
 	drafts, err := collect(p.session, `SELECT id FROM drafts WHERE bundle = ? AND state = 0 ORDER BY id LIMIT ?`,
@@ -135,7 +135,8 @@ func (p *purger) emptyBundle(id int64) error {
 		p.left--
 	}
 	const unlinked = `SELECT v.num FROM versions v JOIN bundles b ON b.id = v.bundle WHERE v.bundle = ?1
- AND NOT EXISTS (SELECT 1 FROM deps d WHERE d.target = b.uuid AND d.target_num = v.num)`
+ AND NOT EXISTS (SELECT 1 FROM deps d WHERE d.target = b.uuid AND d.target_num = v.num)
+ AND NOT EXISTS (SELECT 1 FROM draft_links l WHERE l.target = b.uuid AND l.target_num = v.num)`
 	if err := p.remove(`DELETE FROM deps WHERE (bundle, num, ordinal) IN (SELECT bundle, num, ordinal FROM deps
  WHERE bundle = ?1 AND num IN (`+unlinked+`) ORDER BY num, ordinal LIMIT ?2)`, id); err != nil {
 		return err

@@ -105,10 +105,12 @@ CREATE TABLE patches (
 );
 CREATE UNIQUE INDEX patches_uuid ON patches (draft, uuid);
 
+-- body: the link, NULL where it is deleted; target: the version it leads to.
 CREATE TABLE draft_links (
   draft INTEGER NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL, modified INTEGER NOT NULL,
-  body BLOB, PRIMARY KEY (draft, name)
+  body BLOB, target BLOB, target_num INTEGER, PRIMARY KEY (draft, name)
 ) WITHOUT ROWID;
+CREATE INDEX draft_links_target ON draft_links (target, target_num) WHERE target IS NOT NULL;
 
 -- pack: packs.id, 0 for an object of its own. state: 0 live, 1 condemned.
 CREATE TABLE packs (id INTEGER PRIMARY KEY, digest BLOB NOT NULL);
