@@ -212,4 +212,3 @@ func (s *site) commitOf(draft bundle.ID, deps ...Dep) CommitVersion {
 	})
 	return c
 }
-

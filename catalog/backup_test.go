@@ -1,0 +1,215 @@
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/blockstored/blockstored/bundle"
+)
+
+func backupOf(t *testing.T, db *DB) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := db.Backup(context.Background(), &b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func dumpOf(t testing.TB, db *DB) bundle.Digest {
+	t.Helper()
+	var d bundle.Digest
+	if err := db.View(context.Background(), func(v *View) (err error) { d, err = v.DumpDigest(); return err }); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestI11AnInstalledCopyGoesOnLikeTheOriginal(t *testing.T) {
+	s, other := newSite(t), open(t)
+	_, draft := s.bundleIn("one")
+	s.commit(draft)
+	if err := s.SetConfiguration(s.index+1, 1, []byte("members")); err != nil {
+		t.Fatal(err)
+	}
+	s.index++
+	changed := other.Changed()
+	var seen Counts
+	err := other.DB.View(context.Background(), func(v *View) error {
+		// The view is older than the copy and stays what it was.
+		if err := other.Install(context.Background(), bytes.NewReader(backupOf(t, s.DB))); err != nil {
+			return err
+		}
+		var err error
+		seen, err = v.Counts()
+		return err
+	})
+	if err != nil || seen.Versions != 0 {
+		t.Fatal(seen, err)
+	}
+	<-changed
+	if dumpOf(t, other.DB) != dumpOf(t, s.DB) {
+		t.Fatal("the installed copy differs")
+	}
+	if index, conf, err := other.Configuration(); err != nil || index != s.index || string(conf) != "members" {
+		t.Fatal(index, conf, err)
+	}
+	before := len(s.log)
+	s.bundleIn("two")
+	if _, err := other.Apply(s.log[before:]); err != nil {
+		t.Fatal(err)
+	}
+	if dumpOf(t, other.DB) != dumpOf(t, s.DB) {
+		t.Fatal("the copies went different ways")
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other.reopen()
+	if dumpOf(t, other.DB) != dumpOf(t, s.DB) {
+		t.Fatal("the copy did not survive a restart")
+	}
+	dirs, err := filepath.Glob(filepath.Join(other.dir, "*"))
+	if err != nil || len(dirs) != 2 {
+		t.Fatal("something was left behind:", dirs, err)
+	}
+}
+
+func TestADamagedCopyLeavesTheOldState(t *testing.T) {
+	s, other := newSite(t), newSite(t)
+	_, draft := s.bundleIn("one")
+	s.commit(draft)
+	good, before := backupOf(t, s.DB), dumpOf(t, other.DB)
+	flipped := bytes.Clone(good)
+	flipped[len(flipped)/2] ^= 1
+	position := bytes.Clone(good)
+	position[len(copyMagic)+7] ^= 1
+	for name, r := range map[string]io.Reader{
+		"cut short":      bytes.NewReader(good[:len(good)-1]),
+		"cut in half":    bytes.NewReader(good[:len(good)/2]),
+		"empty":          bytes.NewReader(nil),
+		"a flipped bit":  bytes.NewReader(flipped),
+		"another index":  bytes.NewReader(position),
+		"more after it":  bytes.NewReader(append(bytes.Clone(good), 0)),
+		"a failing read": io.MultiReader(bytes.NewReader(good[:1000]), failing{}),
+		"something else": strings.NewReader(strings.Repeat("what is this", 100)),
+	} {
+		if err := other.Install(context.Background(), r); err == nil {
+			t.Errorf("%s: it was installed", name)
+		}
+		if dumpOf(t, other.DB) != before {
+			t.Errorf("%s: the state changed", name)
+		}
+	}
+	if err := other.Install(context.Background(), bytes.NewReader(good)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) { return 0, errors.New("the line is dead") }
+
+func TestACrashBeforeTheSwitchLeavesTheOldState(t *testing.T) {
+	s := newSite(t)
+	s.bundleIn("one")
+	before := dumpOf(t, s.DB)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// What a crash leaves behind while a copy is received or made.
+	for _, dir := range []string{"db-2", "tmp-backup-1"} {
+		if err := os.Mkdir(filepath.Join(s.dir, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(s.dir, dir, dbFile), []byte("half a database"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, tempPrefix+currentFile), []byte("db-"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.reopen()
+	if dumpOf(t, s.DB) != before {
+		t.Fatal("the state changed")
+	}
+	left, err := filepath.Glob(filepath.Join(s.dir, "*"))
+	if err != nil || len(left) != 2 {
+		t.Fatal("left behind:", left, err)
+	}
+}
+
+func TestAMissingDatabaseIsNotMadeAnew(t *testing.T) {
+	s := newSite(t)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(s.dir, "db-1")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(context.Background(), s.dir, Options{}); err == nil || !strings.Contains(err.Error(), "missing") {
+		t.Fatal(err)
+	}
+}
+
+func TestANewerCatalogIsRefusedByName(t *testing.T) {
+	s := newSite(t)
+	if err := s.handle.writer.run(`PRAGMA user_version = 99`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(context.Background(), s.dir, Options{}); err == nil || !strings.Contains(err.Error(), "newer blockstored (schema 99") {
+		t.Fatal(err)
+	}
+}
+
+// An operator's shell that opens and closes the database must not drop the
+// locks of the running program, nor fold away its write-ahead log.
+func TestAnOperatorsShellLosesNothing(t *testing.T) {
+	shell, err := exec.LookPath("sqlite3")
+	if err != nil {
+		t.Skip("there is no sqlite3 shell here")
+	}
+	s := newSite(t)
+	_, draft := s.bundleIn("one")
+	for range 3 {
+		s.commit(draft)
+		out, err := exec.Command(shell, filepath.Join(s.dir, "db-1", dbFile), "SELECT count(*) FROM versions").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if err := s.Sync(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := dumpOf(t, s.DB)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.reopen()
+	if dumpOf(t, s.DB) != before {
+		t.Fatal("something was lost")
+	}
+}
+
+func TestAClosedCatalogSaysSo(t *testing.T) {
+	s := newSite(t)
+	if err := errors.Join(s.Close(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DB.View(context.Background(), func(*View) error { return nil }); !errors.Is(err, errClosed) {
+		t.Fatal(err)
+	}
+	if _, err := s.Apply(nil); !errors.Is(err, errClosed) {
+		t.Fatal(err)
+	}
+}
