@@ -33,14 +33,16 @@ func (e *StatusError) Error() string { return fmt.Sprintf("%d: %s", e.Code, e.Te
 // requestTimeout bounds each exchange; the largest are small files.
 const requestTimeout = 60 * time.Second
 
-func newAPI(base, token string) *API {
+// NewAPI returns a host application that uses the site at base with a token.
+func NewAPI(base, token string) *API {
 	return &API{base: base, token: token, http: &http.Client{
 		Timeout: requestTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 64},
 	}}
 }
 
-// forget drops the connections to a process that is gone.
-func (a *API) forget() { a.http.CloseIdleConnections() }
+// Close drops idle connections, as those to a process that is gone. The API may
+// be used again afterwards.
+func (a *API) Close() { a.http.CloseIdleConnections() }
 
 // Do sends one request; in is sent as JSON, out receives the answer's. Either
 // may be nil. key, if not empty, is the Idempotency-Key.

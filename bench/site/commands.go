@@ -28,7 +28,7 @@ func (s *Site) API(ctx context.Context) (*API, error) {
 	if created.Token == "" {
 		return nil, fmt.Errorf("token create at %s answered no token", s.cfg.Name)
 	}
-	s.api = newAPI(s.URL(), created.Token)
+	s.api = NewAPI(s.URL(), created.Token)
 	return s.api, os.WriteFile(s.tokenFile(), []byte(created.Token), 0o600)
 }
 

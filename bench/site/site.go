@@ -162,7 +162,7 @@ func (s *Site) Kill() {
 	}
 	s.cmd = nil
 	if s.api != nil {
-		s.api.forget()
+		s.api.Close()
 	}
 }
 
@@ -172,7 +172,7 @@ func (s *Site) Stop() error {
 		return nil
 	}
 	if s.api != nil {
-		s.api.forget()
+		s.api.Close()
 	}
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	select {
