@@ -5,23 +5,10 @@ import (
 	"time"
 
 	"github.com/blockstored/blockstored/bundle"
-	"github.com/blockstored/blockstored/catalog"
 	"github.com/blockstored/blockstored/cluster"
 	"github.com/blockstored/blockstored/rest"
 	"github.com/blockstored/blockstored/syndication"
 )
-
-// proposer sends commands to the cluster.
-type proposer struct{ node *cluster.Node }
-
-// Propose returns the result of the applied command; a refusal is in it.
-func (p proposer) Propose(ctx context.Context, cmd catalog.Command) (catalog.Result, error) {
-	encoded, err := cmd.Encode()
-	if err != nil {
-		return catalog.Result{}, err
-	}
-	return p.node.Propose(ctx, encoded)
-}
 
 // peering gives rest the invitations of syndication, which it must not know.
 type peering struct{ i *Instance }

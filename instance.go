@@ -39,7 +39,6 @@ type Instance struct {
 	store    *storage.Store
 	contents *storage.Contents
 	node     *cluster.Node
-	propose  proposer
 
 	identity atomic.Pointer[syndication.Identity] // the current one
 

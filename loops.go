@@ -23,7 +23,7 @@ const (
 func (i *Instance) lead() {
 	i.node.WhileLeader(func(ctx context.Context, _ uint64) {
 		err := syndication.RunPublisher(ctx, syndication.PublisherConfig{
-			Catalog: i.catalog, Propose: i.propose, Now: i.now, Logger: i.log,
+			Catalog: i.catalog, Proposer: i.node, Now: i.now, Logger: i.log,
 			Identity: i.identity.Load,
 		})
 		i.ended(ctx, "publisher", err)
@@ -51,7 +51,7 @@ func (i *Instance) purge(ctx context.Context) {
 		case <-tick.C:
 		}
 		for range purgeRounds {
-			result, err := i.propose.Propose(ctx, catalog.NewCommand(i.now(), catalog.Purge{Limit: purgeLimit}))
+			result, err := i.node.Propose(ctx, catalog.NewCommand(i.now(), catalog.Purge{Limit: purgeLimit}))
 			if err != nil || result.Err != nil {
 				i.ended(ctx, "purge", err)
 				break

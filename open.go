@@ -106,7 +106,6 @@ func (i *Instance) openNode(ctx context.Context) error {
 		return err
 	}
 	i.onClose(i.node.Close)
-	i.propose = proposer{i.node}
 	if err := i.node.WaitLeader(ctx); err != nil {
 		return err
 	}
@@ -194,7 +193,7 @@ func (i *Instance) endpoints() []string {
 
 // apply proposes body and turns a refusal into an error.
 func (i *Instance) apply(ctx context.Context, body catalog.Body) error {
-	result, err := i.propose.Propose(ctx, catalog.NewCommand(i.now(), body))
+	result, err := i.node.Propose(ctx, catalog.NewCommand(i.now(), body))
 	if err != nil {
 		return err
 	}

@@ -18,14 +18,14 @@ import (
 // listeners, starts what a leader does, and last of all serves.
 func (i *Instance) openFacing(ctx context.Context) error {
 	i.server = syndication.NewServer(syndication.ServerConfig{
-		Catalog: i.catalog, Contents: i.contents, Store: i.store, Propose: i.propose,
+		Catalog: i.catalog, Contents: i.contents, Store: i.store, Proposer: i.node,
 		Now: i.now, Logger: i.log, Observe: i.observeServed,
 	})
 	i.peering = syndication.NewPeering(syndication.PeeringConfig{
-		Propose: i.propose, Identity: i.identity.Load, Now: i.now, AllowInsecure: i.cfg.Peer.AllowInsecure,
+		Proposer: i.node, Identity: i.identity.Load, Now: i.now, AllowInsecure: i.cfg.Peer.AllowInsecure,
 	})
 	i.replica = replica.New(replica.Config{
-		Proposer: i.propose, Catalog: i.catalog, Store: i.store, Contents: i.contents, Connect: i.connect,
+		Proposer: i.node, Catalog: i.catalog, Store: i.store, Contents: i.contents, Connect: i.connect,
 		Now: i.now, Logger: i.log, Metrics: i.metrics,
 		PollWait: i.cfg.Peer.PollWait, FreezeAfter: i.cfg.Peer.FreezeAfter,
 	})

@@ -136,7 +136,7 @@ func TestClosedLeaderHandsOver(t *testing.T) {
 func TestFollowerNamesTheLeader(t *testing.T) {
 	a, b, _ := threeNodes(t)
 	b.waitLeader(t)
-	_, err := b.Propose(t.Context(), []byte("x"))
+	_, err := b.proposeData(t.Context(), []byte("x"))
 	e, ok := errors.AsType[*bundle.Error](err)
 	if !ok || e.Kind != bundle.KindUnavailable || e.Fields["leader"] != string(a.id) || e.Fields["outcome"] != "" {
 		t.Errorf("propose: %#v", err)
@@ -160,7 +160,7 @@ func TestLeaderWithoutQuorumStopsAcknowledging(t *testing.T) {
 	c.stop(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	_, err := a.Propose(ctx, []byte("lonely"))
+	_, err := a.proposeData(ctx, []byte("lonely"))
 	if !bundle.IsKind(err, bundle.KindUnavailable) {
 		t.Errorf("propose: %v", err)
 	}
@@ -179,7 +179,7 @@ func TestFaultyLeaderIsReplaced(t *testing.T) {
 	b, c := join(t, a, "n2-1"), join(t, a, "n3-1")
 	a.propose(t, "x")
 	a.book.set(func() { a.book.beforeApply = func() error { return errors.New("input/output error") } })
-	if _, err := a.Propose(t.Context(), []byte("y")); err == nil {
+	if _, err := a.proposeData(t.Context(), []byte("y")); err == nil {
 		t.Error("the faulty leader acknowledged")
 	}
 	<-fatal

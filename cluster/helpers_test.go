@@ -91,7 +91,7 @@ func (n *testNode) propose(t testing.TB, text string) uint64 {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	r, err := n.Propose(ctx, []byte(text))
+	r, err := n.proposeData(ctx, []byte(text))
 	if err != nil {
 		t.Fatalf("propose %q: %v", text, err)
 	}

@@ -112,7 +112,7 @@ func runUntilKilled(dir string) {
 		fail(err)
 	}
 	for {
-		r, err := n.Propose(ctx, []byte("line"))
+		r, err := n.proposeData(ctx, []byte("line"))
 		if err != nil {
 			fail(err)
 		}
@@ -172,7 +172,7 @@ func TestFaultOfTheCatalogStopsTheNode(t *testing.T) {
 	n.book.set(func() { n.book.beforeApply = func() error { calls++; return broken } })
 	ended := make(chan struct{})
 	n.WhileLeader(func(ctx context.Context, _ uint64) { <-ctx.Done(); close(ended) })
-	_, err := n.Propose(t.Context(), []byte("broken"))
+	_, err := n.proposeData(t.Context(), []byte("broken"))
 	if e, ok := errors.AsType[*bundle.Error](err); !ok || e.Kind != bundle.KindUnavailable || e.Fields["outcome"] != "unknown" {
 		t.Errorf("the proposal that met the fault: %#v", err)
 	}
@@ -180,7 +180,7 @@ func TestFaultOfTheCatalogStopsTheNode(t *testing.T) {
 		t.Errorf("OnFatal got %v", err)
 	}
 	<-ended
-	_, err = n.Propose(t.Context(), []byte("later"))
+	_, err = n.proposeData(t.Context(), []byte("later"))
 	if !bundle.IsKind(err, bundle.KindUnavailable) || !errors.Is(err, broken) {
 		t.Errorf("a later proposal: %v", err)
 	}
@@ -201,7 +201,7 @@ func TestFaultBeforeCommandIsAppliedIsMendedByRestart(t *testing.T) {
 	fatal := make(chan error, 1)
 	n := startNode(t, dir, func(c *Config) { c.OnFatal = func(err error) { fatal <- err } })
 	n.book.set(func() { n.book.beforeApply = func() error { return errors.New("disk full") } })
-	if _, err := n.Propose(t.Context(), []byte("kept in the log")); err == nil {
+	if _, err := n.proposeData(t.Context(), []byte("kept in the log")); err == nil {
 		t.Fatal("acknowledged without being applied")
 	}
 	<-fatal
@@ -214,12 +214,18 @@ func TestFaultBeforeCommandIsAppliedIsMendedByRestart(t *testing.T) {
 func TestProposeRefusesWhatIsNoCommand(t *testing.T) {
 	n := startNode(t, t.TempDir())
 	for _, c := range []struct {
-		size int
+		body catalog.Body
 		kind bundle.Kind
-	}{{0, bundle.KindInvalid}, {catalog.MaxCommand + 1, bundle.KindTooLarge}} {
-		if _, err := n.Propose(t.Context(), make([]byte, c.size)); !bundle.IsKind(err, c.kind) {
-			t.Errorf("%d bytes: %v", c.size, err)
+	}{
+		{nil, bundle.KindOther},
+		{catalog.PutSecret{Name: "key", Sealed: make([]byte, catalog.MaxCommand)}, bundle.KindTooLarge},
+	} {
+		if _, err := n.Propose(t.Context(), catalog.Command{Body: c.body}); !bundle.IsKind(err, c.kind) {
+			t.Errorf("%T: %v", c.body, err)
 		}
+	}
+	if got := n.book.lines(t); got != "" {
+		t.Errorf("in the log: %q", got)
 	}
 	n.propose(t, strings.Repeat("x", catalog.MaxCommand))
 }
@@ -230,7 +236,7 @@ func TestEndedWaitLeavesTheOutcomeUnknown(t *testing.T) {
 	n.book.set(func() { n.book.beforeApply = func() error { <-release; return nil } })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err := n.Propose(ctx, []byte("slow"))
+	_, err := n.proposeData(ctx, []byte("slow"))
 	e, ok := errors.AsType[*bundle.Error](err)
 	if !ok || e.Kind != bundle.KindUnavailable || e.Fields["outcome"] != "unknown" || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %#v", err)
@@ -242,7 +248,7 @@ func TestEndedWaitLeavesTheOutcomeUnknown(t *testing.T) {
 func TestClosedNodeAnswersUnavailable(t *testing.T) {
 	n := startNode(t, t.TempDir())
 	n.stop(t)
-	if _, err := n.Propose(t.Context(), []byte("x")); !bundle.IsKind(err, bundle.KindUnavailable) {
+	if _, err := n.proposeData(t.Context(), []byte("x")); !bundle.IsKind(err, bundle.KindUnavailable) {
 		t.Errorf("propose: %v", err)
 	}
 	if _, _, err := n.ReadBarrier(t.Context(), Strong); !bundle.IsKind(err, bundle.KindUnavailable) {

@@ -16,25 +16,26 @@ import (
 // context has no deadline.
 const enqueueTimeout = 10 * time.Second
 
-// Propose puts an encoded command, at most [catalog.MaxCommand] bytes, into the
-// log, waits until it is committed and applied on this node, and returns its
-// result. A refusal by the catalog is in the Result, not an error. The caller
-// must not change cmd afterwards.
+// Propose puts a command into the log, waits until it is committed and applied
+// on this node, and returns its result. A refusal by the catalog is in the
+// Result, not an error.
 //
-// Errors have KindTooLarge or KindInvalid for what cannot be a command, else
-// KindUnavailable. With the field "outcome" = "unknown" the command may have
+// Errors are those of [catalog.Command.Encode] for what cannot be a command,
+// else of KindUnavailable. With the field "outcome" = "unknown" the command may have
 // been applied, or may yet be: propose it again with the same request id, and
 // the catalog answers with the first result if there was one. Without that
 // field it was not applied. With the field "leader" another node leads, which
 // the field names.
-func (n *Node) Propose(ctx context.Context, cmd []byte) (catalog.Result, error) {
-	switch {
-	case len(cmd) == 0:
-		return catalog.Result{}, bundle.Errorf(bundle.KindInvalid, "the command is empty")
-	case len(cmd) > catalog.MaxCommand:
-		return catalog.Result{}, bundle.Errorf(bundle.KindTooLarge,
-			"the command has %d bytes, at most %d are possible: split it", len(cmd), catalog.MaxCommand)
+func (n *Node) Propose(ctx context.Context, cmd catalog.Command) (catalog.Result, error) {
+	data, err := cmd.Encode()
+	if err != nil {
+		return catalog.Result{}, err
 	}
+	return n.proposeData(ctx, data)
+}
+
+// proposeData proposes an encoded command.
+func (n *Node) proposeData(ctx context.Context, data []byte) (catalog.Result, error) {
 	if err := ctx.Err(); err != nil {
 		return catalog.Result{}, bundle.Errorf(bundle.KindUnavailable, "the command was not proposed: %w", err)
 	}
@@ -49,7 +50,7 @@ func (n *Node) Propose(ctx context.Context, cmd []byte) (catalog.Result, error) 
 		wait = max(time.Until(deadline), time.Millisecond)
 	}
 	response, err, ended := call(ctx, &n.calls, func() (any, error) {
-		future := n.raft.Apply(cmd, wait)
+		future := n.raft.Apply(data, wait)
 		if err := future.Error(); err != nil {
 			return nil, err
 		}

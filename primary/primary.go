@@ -15,11 +15,11 @@ import (
 // Propose returns when the command's effect, or its refusal, can be seen in the
 // catalog of this process. A refusal is in Result.Err, not in err. An err with
 // the field outcome=unknown means that the command may or may not take effect
-// later; proposing the same bytes again is then right, since the command's
-// request id makes it happen once. After any other err it has no effect. Propose
-// is called from many goroutines and must not keep cmd.
+// later; proposing the same command again is then right, since its request id
+// makes it happen once. After any other err it has no effect. Propose is called
+// from many goroutines.
 type Proposer interface {
-	Propose(ctx context.Context, cmd []byte) (catalog.Result, error)
+	Propose(ctx context.Context, cmd catalog.Command) (catalog.Result, error)
 }
 
 // Metrics is told what happened. Its methods are called from many goroutines.

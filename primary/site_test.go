@@ -1,7 +1,6 @@
 package primary
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"slices"
@@ -33,28 +32,28 @@ type applied struct {
 	before func(catalog.Command) (*catalog.Result, error)
 }
 
-func (a *applied) Propose(_ context.Context, cmd []byte) (catalog.Result, error) {
-	c, err := catalog.DecodeCommand(cmd)
-	if err != nil {
-		return catalog.Result{}, err
-	}
+func (a *applied) Propose(_ context.Context, cmd catalog.Command) (catalog.Result, error) {
 	if a.before != nil {
-		if r, err := a.before(c); r != nil || err != nil {
+		if r, err := a.before(cmd); r != nil || err != nil {
 			if r == nil {
 				r = &catalog.Result{}
 			}
 			return *r, err
 		}
 	}
-	return a.apply(c.Body.CommandKind(), cmd)
+	return a.apply(cmd)
 }
 
-func (a *applied) apply(kind catalog.Kind, cmd []byte) (catalog.Result, error) {
+func (a *applied) apply(cmd catalog.Command) (catalog.Result, error) {
+	b, err := cmd.Encode()
+	if err != nil {
+		return catalog.Result{}, err
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.index++
-	a.kinds = append(a.kinds, kind)
-	rs, err := a.db.Apply([]catalog.Entry{{Index: a.index, Term: 1, Data: bytes.Clone(cmd)}})
+	a.kinds = append(a.kinds, cmd.Body.CommandKind())
+	rs, err := a.db.Apply([]catalog.Entry{{Index: a.index, Term: 1, Data: b}})
 	if err != nil {
 		return catalog.Result{}, err
 	}

@@ -17,11 +17,7 @@ func (x *exchange) propose(change catalog.Body) error {
 	} else if ok {
 		cmd.Request = id
 	}
-	encoded, err := cmd.Encode()
-	if err != nil {
-		return err
-	}
-	result, err := x.cfg.Proposer.Propose(x.r.Context(), encoded)
+	result, err := x.cfg.Proposer.Propose(x.r.Context(), cmd)
 	if err != nil {
 		return err
 	}

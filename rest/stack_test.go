@@ -30,11 +30,15 @@ type direct struct {
 	index uint64
 }
 
-func (d *direct) Propose(_ context.Context, cmd []byte) (catalog.Result, error) {
+func (d *direct) Propose(_ context.Context, cmd catalog.Command) (catalog.Result, error) {
+	b, err := cmd.Encode()
+	if err != nil {
+		return catalog.Result{}, err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.index++
-	results, err := d.db.Apply([]catalog.Entry{{Index: d.index, Term: 1, Data: bytes.Clone(cmd)}})
+	results, err := d.db.Apply([]catalog.Entry{{Index: d.index, Term: 1, Data: b}})
 	if err != nil {
 		return catalog.Result{}, err
 	}
@@ -120,9 +124,7 @@ func check(t testing.TB, err error) {
 
 func (s *stack) propose(body catalog.Body) catalog.Result {
 	s.t.Helper()
-	cmd, err := catalog.NewCommand(s.clock.Now(), body).Encode()
-	check(s.t, err)
-	r, err := s.log.Propose(s.t.Context(), cmd)
+	r, err := s.log.Propose(s.t.Context(), catalog.NewCommand(s.clock.Now(), body))
 	check(s.t, err)
 	if r.Err != nil {
 		s.t.Fatal(r.Err)

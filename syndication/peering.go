@@ -20,7 +20,7 @@ const maxInviteTTL = 30 * 24 * time.Hour
 
 // PeeringConfig says who makes and takes invitations.
 type PeeringConfig struct {
-	Propose  Proposer
+	Proposer Proposer
 	Identity func() *Identity // the current one
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
@@ -81,7 +81,7 @@ func (p *Peering) Invite(ctx context.Context, req InviteRequest) (Invitation, er
 	if err != nil {
 		return Invitation{}, err
 	}
-	result, err := p.cfg.Propose.Propose(ctx, catalog.NewCommand(now, catalog.CreateInvite{
+	result, err := p.cfg.Proposer.Propose(ctx, catalog.NewCommand(now, catalog.CreateInvite{
 		ID: bundle.NewID(), Name: req.Name, SecretHash: i.secretHash(), Expires: i.Expires.UnixMicro(), Grants: req.Grants,
 	}))
 	if err != nil {
@@ -183,7 +183,7 @@ func (p *Peering) Accept(ctx context.Context, token string, opts AcceptOptions) 
 	if len(a.Subscribe) == 0 {
 		a.Subscribe = []catalog.Selector{{Scope: access.ScopeAll}}
 	}
-	result, err := p.cfg.Propose.Propose(ctx, catalog.NewCommand(p.cfg.Now(), catalog.AddPeer{
+	result, err := p.cfg.Proposer.Propose(ctx, catalog.NewCommand(p.cfg.Now(), catalog.AddPeer{
 		Peer: a.Peer, Name: a.Name, Descriptor: signed, RootKey: d.RootKey, Addresses: i.Addresses, Subscribe: a.Subscribe,
 	}))
 	if err != nil {

@@ -23,7 +23,7 @@ const lookEvery = 5 * time.Second
 // PublisherConfig says for what [RunPublisher] signs.
 type PublisherConfig struct {
 	Catalog  *catalog.DB
-	Propose  Proposer
+	Proposer Proposer
 	Identity func() *Identity // the current one
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
@@ -87,7 +87,7 @@ func publish(ctx context.Context, cfg PublisherConfig) (published bool, err erro
 	if err != nil {
 		return false, err
 	}
-	result, err := cfg.Propose.Propose(ctx, catalog.NewCommand(now, catalog.Checkpoint{
+	result, err := cfg.Proposer.Propose(ctx, catalog.NewCommand(now, catalog.Checkpoint{
 		Note: note, Generation: next.Generation, Size: next.Size, Root: bundle.Digest(next.Root), Issued: next.Issued,
 	}))
 	if err != nil {

@@ -17,7 +17,7 @@ func (s *testSite) running() (tick chan<- time.Time) {
 	done := make(chan error, 1)
 	go func() {
 		done <- RunPublisher(ctx, PublisherConfig{
-			Catalog: s.db, Propose: s, Identity: func() *Identity { return s.identity }, Now: s.clock.Now, Tick: ticks,
+			Catalog: s.db, Proposer: s, Identity: func() *Identity { return s.identity }, Now: s.clock.Now, Tick: ticks,
 		})
 	}()
 	s.t.Cleanup(func() {

@@ -30,7 +30,7 @@ type ServerConfig struct {
 	Catalog  *catalog.DB
 	Contents *storage.Contents // of Store, located by Catalog
 	Store    *storage.Store
-	Propose  Proposer
+	Proposer Proposer
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
 	// Logger takes refusals and failures; nil for none.
@@ -376,7 +376,7 @@ func (s *Server) accept(x *exchange) error {
 		return bundle.Errorf(bundle.KindInvalid, "the two instances speak no common peer protocol; upgrade the older one")
 	}
 	x.peer = d.Instance
-	result, err := s.cfg.Propose.Propose(x.r.Context(), catalog.NewCommand(now, catalog.AcceptInvite{
+	result, err := s.cfg.Proposer.Propose(x.r.Context(), catalog.NewCommand(now, catalog.AcceptInvite{
 		SecretHash: bundle.DigestOf(secret), Peer: d.Instance, Descriptor: descriptor, RootKey: d.RootKey,
 	}))
 	if err != nil {

@@ -91,14 +91,14 @@ func newSite(t *testing.T, name string) *testSite {
 	s.propose(init)
 	s.view(func(v *catalog.View) { s.identity, err = LoadIdentity(v, s.sealer) })
 	s.must(err)
-	s.peering = NewPeering(PeeringConfig{Propose: s, Identity: func() *Identity { return s.identity }, Now: s.clock.Now})
+	s.peering = NewPeering(PeeringConfig{Proposer: s, Identity: func() *Identity { return s.identity }, Now: s.clock.Now})
 	return s
 }
 
 func (s *testSite) listen() {
 	s.t.Helper()
 	s.server = NewServer(ServerConfig{
-		Catalog: s.db, Contents: s.contents, Store: s.store, Propose: s, Now: s.clock.Now,
+		Catalog: s.db, Contents: s.contents, Store: s.store, Proposer: s, Now: s.clock.Now,
 		Observe: func(served Served) {
 			select {
 			case s.served <- served:
@@ -209,7 +209,7 @@ func (s *testSite) checkpoint() {
 	s.t.Helper()
 	s.clock.advance(CheckpointEvery)
 	published, err := publish(s.t.Context(), PublisherConfig{
-		Catalog: s.db, Propose: s, Identity: func() *Identity { return s.identity }, Now: s.clock.Now,
+		Catalog: s.db, Proposer: s, Identity: func() *Identity { return s.identity }, Now: s.clock.Now,
 	})
 	if err != nil || !published {
 		s.t.Fatalf("published %v, %v", published, err)
