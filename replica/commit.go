@@ -91,15 +91,21 @@ func (f *follower) intake(ctx context.Context, peer catalog.Peer, v *syndication
 func fitting(items []*item) int {
 	size := 0
 	for i, it := range items {
-		size += itemWeight + len(it.Body)
-		if it.manifest != nil {
-			size += depWeight * len(catalog.DepsOf(it.manifest.Links()))
-		}
+		size += it.weight()
 		if i > 0 && size > intakeBytes {
 			return i
 		}
 	}
 	return len(items)
+}
+
+// weight is about how many bytes the item takes in a command.
+func (it *item) weight() int {
+	w := itemWeight + len(it.Body)
+	if it.manifest != nil {
+		w += depWeight * len(catalog.DepsOf(it.manifest.Links()))
+	}
+	return w
 }
 
 // nextIndex is where the cursor stands before the items that are left: at the
@@ -185,13 +191,13 @@ func (f *follower) retryFrom(ctx context.Context, peer catalog.Peer, at publog.C
 	same := &syndication.Verified{
 		Checkpoint: at, Note: peer.Note, Next: peer.Cursor, GrantRevision: peer.SeenGrantRevision,
 	}
-	for more := true; more; {
+	for more, any := true, false; more; {
 		var records []syndication.VerifiedRecord
 		var err error
 		if records, more, err = f.recordsOf(ctx, at, p.Bundle, from); err != nil {
 			return err
 		}
-		if len(records) == 0 && from == p.Index {
+		if any = any || len(records) > 0; !any {
 			return bundle.Errorf(bundle.KindNotFound, "the peer shows none of its records any more")
 		}
 		b := newBatch(at, at.Size)

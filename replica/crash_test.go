@@ -2,17 +2,18 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
 	"github.com/blockstored/blockstored/syndication"
 )
+
+var errFault = errors.New("injected")
 
 // stumble makes the n-th step of a kind fail, and everything after it, as if the
 // process had ended there.
@@ -124,11 +125,13 @@ func TestI4ACrashAtAnyStepLeavesWhatIsVisibleWhole(t *testing.T) {
 		"an object that is not written": func(south *site, s *stumble) { south.driver.setFault(s.step) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			for n := 0; crashAt(t, n, inject); n++ {
-				if n > 50 {
+			n := 0
+			for crashAt(t, n, inject) {
+				if n++; n > 50 {
 					t.Fatal("the pull never gets through")
 				}
 			}
+			t.Logf("crashed at each of %d steps", n)
 		})
 	}
 }
@@ -167,7 +170,7 @@ func TestACrashRefetchesAtMostAPack(t *testing.T) {
 	perFrame := bundle.MakeFrame([]byte(files["f0"])).EncodedLen()
 	twice := (before + after - len(files)) * perFrame
 	t.Logf("fetched twice: %d files, %d KiB", before+after-len(files), twice>>10)
-	if twice > 2*(groupBytes+perFrame)+inFlight*perFrame {
+	if twice > 2*groupBytes+10*perFrame { // two groups, and what was on the line
 		t.Errorf("%d bytes were fetched twice", twice)
 	}
 	south.wantCopy(north)
@@ -291,101 +294,4 @@ func TestManyWithdrawalsTogetherWaitForTheOperator(t *testing.T) {
 	if err := r.Release(t.Context(), north.id(), bundle.NewID()); !bundle.IsKind(err, bundle.KindNotFound) {
 		t.Errorf("releasing what is not held: %v", err)
 	}
-}
-
-func TestI5CopiesEqualTheirPrimaryAndNeverGoBack(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		c := &clock{}
-		north, south := newSite(cleanup{rt, t}, t.TempDir(), "north", c), newSite(cleanup{rt, t}, t.TempDir(), "south", c)
-		north.peerWith(south, all)
-		coll := north.collection("c")
-		var bundles []bundle.ID
-		var refs []bundle.VersionRef
-		heads := make(map[bundle.ID]uint64)
-		watch := func() {
-			for _, id := range bundles {
-				south.view(func(v *catalog.View) error {
-					b, err := v.Bundle(id)
-					if bundle.IsKind(err, bundle.KindNotFound) {
-						return nil
-					}
-					if b.Head < heads[id] {
-						rt.Fatalf("bundle %s went from version %d back to %d", id, heads[id], b.Head)
-					}
-					heads[id] = b.Head
-					return err
-				})
-			}
-		}
-		var r *running
-		for range rapid.IntRange(3, 15).Draw(rt, "steps") {
-			switch rapid.SampledFrom([]string{"bundle", "publish", "publish", "start", "stop", "catch up", "rescan"}).Draw(rt, "step") {
-			case "bundle":
-				bundles = append(bundles, north.bundle(coll, fmt.Sprint(len(bundles))))
-			case "publish":
-				if len(bundles) == 0 {
-					continue
-				}
-				id := rapid.SampledFrom(bundles).Draw(rt, "bundle")
-				files := make(map[string]string)
-				for i := range rapid.IntRange(0, 4).Draw(rt, "files") {
-					files[fmt.Sprint(i)] = rapid.StringN(0, 10, 40).Draw(rt, "content")
-				}
-				var links []bundle.VersionRef
-				if len(refs) > 0 && rapid.Bool().Draw(rt, "link") {
-					if ref := rapid.SampledFrom(refs).Draw(rt, "to"); ref.Bundle != id && !north.reaches(ref, id) {
-						links = append(links, ref)
-					}
-				}
-				refs = append(refs, north.publish(id, files, links...))
-			case "start":
-				if r == nil {
-					r = south.follow(nil)
-				}
-			case "stop":
-				if r != nil {
-					r.stop()
-					r = nil
-				}
-			case "catch up":
-				if r != nil && len(refs) > 0 {
-					south.awaitVersion(refs[len(refs)-1])
-				}
-			case "rescan":
-				south.propose(catalog.Subscribe{Peer: north.id(), Selector: onlyCollection(coll)})
-				south.propose(catalog.Unsubscribe{Peer: north.id(), Selector: onlyCollection(coll)})
-			}
-			watch()
-			south.wantCopy(north)
-		}
-		if r == nil {
-			r = south.follow(nil)
-		}
-		for _, ref := range refs {
-			south.awaitVersion(ref)
-		}
-		watch()
-		south.wantCopy(north)
-		r.stop()
-	})
-}
-
-// cleanup gives a rapid.T somewhere to put files and what it opens.
-type cleanup struct {
-	*rapid.T
-	t *testing.T
-}
-
-func (c cleanup) Cleanup(fn func()) { c.t.Cleanup(fn) }
-
-// reaches reports whether a version depends on any version of a bundle.
-func (s *site) reaches(ref bundle.VersionRef, id bundle.ID) (found bool) {
-	s.view(func(v *catalog.View) error {
-		deps, err := v.Deps(ref)
-		for _, d := range deps {
-			found = found || d.Bundle == id
-		}
-		return err
-	})
-	return found
 }

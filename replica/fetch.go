@@ -90,7 +90,7 @@ func (f *follower) fetchFiles(ctx context.Context, b *batch, p *plan) error {
 // altered is the alarm for a file that came as something else, twice.
 func altered(w want, got bundle.Frame) error {
 	return &evidenceError{&publog.AlarmError{Alarm: publog.AlarmAltered, Detail: fmt.Sprintf(
-		"file %q of version %d of bundle %s should be %s of %d bytes; what came, twice, is not",
+		"file %q of version %d of bundle %s should be %s of %d bytes; what came, twice, is something else",
 		w.file.Path, w.ref.Number, w.ref.Bundle, w.file.Digest, w.file.Size)}, got.AppendTo(nil)}
 }
 
@@ -150,12 +150,14 @@ func chunks(wants []want) [][]want {
 	limit := min(requestBytes, max(requestLeast, total/inFlight+1))
 	var all [][]want
 	var size int64
-	start := 0
+	start, versions := 0, 0
 	for i, w := range wants {
-		full := size+w.file.Size > limit || i-start >= requestFiles || i > start && versionsIn(wants[start:i+1]) > syndication.MaxBlobWants
-		if i > start && full {
+		if i == start || w.ref != wants[i-1].ref {
+			versions++
+		}
+		if i > start && (size+w.file.Size > limit || i-start >= requestFiles || versions > syndication.MaxBlobWants) {
 			all = append(all, wants[start:i])
-			start, size = i, 0
+			start, size, versions = i, 0, 1
 		}
 		size += w.file.Size
 	}
@@ -163,17 +165,6 @@ func chunks(wants []want) [][]want {
 		all = append(all, wants[start:])
 	}
 	return all
-}
-
-// versionsIn returns how many versions a run of wants, sorted by them, names.
-func versionsIn(wants []want) int {
-	n := 0
-	for i, w := range wants {
-		if i == 0 || w.ref != wants[i-1].ref {
-			n++
-		}
-	}
-	return n
 }
 
 // fetchChunk asks for small files until all have come. What does not come for a
@@ -296,7 +287,7 @@ func (f *follower) fetchLarge(ctx context.Context, b *batch, w want, limit int64
 			return local(err)
 		case round > 0:
 			return &publog.AlarmError{Alarm: publog.AlarmAltered, Detail: fmt.Sprintf(
-				"file %q of version %d of bundle %s should be %s; what came, twice, is not", w.file.Path, w.ref.Number, w.ref.Bundle, w.file.Digest)}
+				"file %q of version %d of bundle %s should be %s; what came, twice, is something else", w.file.Path, w.ref.Number, w.ref.Bundle, w.file.Digest)}
 		}
 		f.log.Warn("peer: a large file arrived altered; it is fetched once more", "file", w.file.Path)
 	}

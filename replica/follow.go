@@ -38,7 +38,7 @@ type follower struct {
 
 func newFollower(cfg Config, p catalog.Peer) *follower {
 	return &follower{
-		cfg: cfg, id: p.ID, name: p.Name, log: cfg.Logger.With("peer", p.Name), live: newLive(cfg.Now()), seen: interest(p),
+		cfg: cfg, id: p.ID, name: p.Name, log: cfg.Logger.With("peer", p.Name), live: newLive(), seen: interest(p),
 	}
 }
 

@@ -2,7 +2,6 @@ package replica
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -190,8 +189,8 @@ func (l *liar) wantRefusal(south *site, alarm publog.Alarm, served bundle.Versio
 	l.t.Helper()
 	a := south.awaitAlarm(l.north.id(), string(alarm))
 	l.t.Logf("%s: %s", a.Alarm, a.Detail)
-	if a.Detail == "" {
-		l.t.Error("the alarm has no detail")
+	if a.Detail == "" || len(a.Evidence) == 0 {
+		l.t.Errorf("the alarm has no detail or no evidence: %+v", a)
 	}
 	if p := south.peer(l.north.id()); len(p.Alarms) != 1 {
 		l.t.Errorf("alarms: %+v", p.Alarms)
@@ -432,5 +431,3 @@ func TestAPeerThatCannotBeReachedIsAStateAndNoAlarm(t *testing.T) {
 		})
 	}
 }
-
-var errFault = errors.New("injected")

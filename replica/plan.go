@@ -397,6 +397,11 @@ func (f *follower) missing(ctx context.Context, it *item, news []want) ([]want, 
 // or be among what is about to be.
 func (f *follower) checkWhole(ctx context.Context, b *batch) error {
 	for _, it := range b.versions() {
+		if it.weight() > intakeBytes {
+			b.fail(it, fault{reason: reasonTooLarge, held: true, detail: fmt.Sprintf(
+				"version %d reaches %d others by its links, more than one step can take in", it.ref().Number, len(catalog.DepsOf(it.manifest.Links())))})
+			continue
+		}
 		pages, err := it.manifest.Pages(ctx, b.stow.fetch)
 		if err != nil {
 			return err

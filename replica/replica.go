@@ -182,6 +182,9 @@ func (r *Replica) end() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.running = false
+	for _, f := range r.followers {
+		r.cfg.Metrics.ForgetPeer(f.name) // another node reports on it from now on
+	}
 	clear(r.followers)
 }
 

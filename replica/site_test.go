@@ -3,6 +3,7 @@ package replica
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -23,7 +24,13 @@ import (
 	"github.com/blockstored/blockstored/syndication"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// Each check opens two sites; the command line may ask for more of them.
+	if err := flag.Set("rapid.checks", "20"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience is how long a test waits for what must come.
 const patience = 20 * time.Second
@@ -200,43 +207,53 @@ func (s *site) bundle(collection bundle.ID, slug string) bundle.ID {
 // publish commits files, and links to versions, as the next version.
 func (s *site) publish(id bundle.ID, files map[string]string, links ...bundle.VersionRef) bundle.VersionRef {
 	s.t.Helper()
-	ctx := context.Background()
-	snapshot, size := &bundle.Snapshot{}, int64(0)
+	snapshot := &bundle.Snapshot{Links: s.links(links)}
 	var blobs []bundle.Frame
 	var located []bundle.Located
 	for path, content := range files {
 		snapshot.Files = append(snapshot.Files, bundle.File{Path: path, Digest: bundle.DigestOf([]byte(content)), Size: int64(len(content))})
-		size += int64(len(content))
 		if len(content) <= bundle.MaxFrameBlob {
 			blobs = append(blobs, bundle.MakeFrame([]byte(content)))
 			continue
 		}
-		located = append(located, must(s.store.Put(ctx, []byte(content)))(s.t))
+		located = append(located, must(s.store.Put(context.Background(), []byte(content)))(s.t))
 	}
-	snapshot.Links = s.links(links)
+	located = append(located, must(s.store.PutFrames(context.Background(), blobs))(s.t)...)
+	s.locate(located)
 	snapshot.Sort()
+	return s.publishSnapshot(id, snapshot)
+}
+
+func (s *site) locate(located []bundle.Located) {
+	s.t.Helper()
+	for chunk := range slices.Chunk(located, locateBlobs) {
+		s.propose(catalog.LocateBlobs{Blobs: chunk})
+	}
+}
+
+// publishSnapshot commits a snapshot whose files are stored.
+func (s *site) publishSnapshot(id bundle.ID, snapshot *bundle.Snapshot) bundle.VersionRef {
+	s.t.Helper()
 	root, pages, err := bundle.Encode(snapshot)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	var located []bundle.Located
 	for _, p := range pages {
-		if len(p.Bytes) > bundle.MaxFrameBlob {
-			located = append(located, must(s.store.Put(ctx, p.Bytes))(s.t))
-			continue
-		}
-		blobs = append(blobs, bundle.MakeFrame(p.Bytes))
+		located = append(located, must(s.store.Put(context.Background(), p.Bytes))(s.t))
 	}
-	located = append(located, must(s.store.PutFrames(ctx, blobs))(s.t)...)
-	for chunk := range slices.Chunk(located, locateBlobs) {
-		s.propose(catalog.LocateBlobs{Blobs: chunk})
+	s.locate(located)
+	size := int64(0)
+	for _, f := range snapshot.Files {
+		size += f.Size
 	}
 	draft := bundle.NewID()
 	s.propose(catalog.CreateDraft{ID: draft, Bundle: id, Name: draft.String()})
 	var d catalog.Draft
-	s.view(func(v *catalog.View) error { d, err = v.Draft(draft); return err })
+	s.view(func(v *catalog.View) (err error) { d, err = v.Draft(draft); return err })
 	r := s.propose(catalog.CommitVersion{
 		Draft: draft, Revision: d.Revision, ExpectedHead: d.Base,
-		Snapshot: catalog.Snapshot{Manifest: root, Files: int64(len(files)), Bytes: size, Deps: catalog.DepsOf(snapshot.Links)},
+		Snapshot: catalog.Snapshot{Manifest: root, Files: int64(len(snapshot.Files)), Bytes: size, Deps: catalog.DepsOf(snapshot.Links)},
 	})
 	return bundle.VersionRef{Bundle: id, Number: r.Number}
 }

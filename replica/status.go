@@ -202,7 +202,7 @@ type live struct {
 	progress                             *Progress
 }
 
-func newLive(time.Time) *live {
+func newLive() *live {
 	return &live{current: StateBehind, alarms: make(map[string]bool)}
 }
 
@@ -255,6 +255,8 @@ func (l *live) failed(err error) {
 		l.current = StateClockSkew
 	case bundle.IsKind(err, bundle.KindUnauthorized):
 		l.current = StateRefused
+	case errors.Is(err, publog.ErrStale), reason == syndication.ReasonBehind:
+		l.current = StateBehind // it answers; the node that did lags behind its cluster
 	case bundle.IsKind(err, bundle.KindUnavailable):
 		l.current = StateUnreachable
 	case bundle.IsKind(err, bundle.KindNoSpace):
