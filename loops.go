@@ -12,10 +12,9 @@ import (
 )
 
 const (
-	claimEvery  = time.Minute
-	purgeEvery  = time.Minute
-	purgeLimit  = 1000 // rows a command, so that no batch holds up others for long
-	purgeRounds = 20   // commands in a row before it looks again
+	claimEvery = time.Minute
+	purgeEvery = 5 * time.Second
+	purgeLimit = 1000 // rows a command, so that no batch holds up others for long
 )
 
 // lead starts the work that only a leader does. Each piece runs under a context
@@ -40,7 +39,8 @@ func (i *Instance) ended(ctx context.Context, what string, err error) {
 	}
 }
 
-// purge removes, in small batches, rows that no query can see any more.
+// purge removes, in small batches, rows that no query can see any more. While
+// there are none it proposes nothing.
 func (i *Instance) purge(ctx context.Context) {
 	tick := time.NewTicker(purgeEvery)
 	defer tick.Stop()
@@ -50,15 +50,32 @@ func (i *Instance) purge(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		for range purgeRounds {
-			result, err := i.node.Propose(ctx, catalog.NewCommand(i.now(), catalog.Purge{Limit: purgeLimit}))
-			if err != nil || result.Err != nil {
-				i.ended(ctx, "purge", err)
-				break
-			}
-			if result.Number == 0 {
-				break
-			}
+		if err := i.purgeAll(ctx); err != nil && ctx.Err() == nil {
+			i.log.Warn("purge: trying again in a moment", "error", err)
+		}
+	}
+}
+
+// purgeAll goes on until a command removed less than it might have: however
+// fast rows come, they do not pile up.
+func (i *Instance) purgeAll(ctx context.Context) error {
+	var due bool
+	err := i.catalog.View(ctx, func(v *catalog.View) (err error) {
+		due, err = v.Purgeable(i.now().UnixMicro())
+		return err
+	})
+	if err != nil || !due {
+		return err
+	}
+	for {
+		result, err := i.node.Propose(ctx, catalog.NewCommand(i.now(), catalog.Purge{Limit: purgeLimit}))
+		switch {
+		case err != nil:
+			return err
+		case result.Err != nil:
+			return result.Err
+		case result.Number < purgeLimit:
+			return nil
 		}
 	}
 }

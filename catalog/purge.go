@@ -4,7 +4,7 @@ package catalog
 const (
 	trashOverlay    = 1 // of a draft, up to floor: it was committed
 	trashDraft      = 2
-	trashBundle     = 3
+	trashBundle     = 3 // this and the next wait for deletedKept
 	trashCollection = 4 // floor: the last of its bundles that is done
 )
 
@@ -20,6 +20,14 @@ const (
 func (a *applier) discard(kind int, subject, floor int64) error {
 	return a.run(`INSERT INTO trash (id, kind, subject, floor, time) VALUES (?, ?, ?, ?, ?)`,
 		a.state.id(), kind, subject, floor, a.now)
+}
+
+// Purgeable reports whether a Purge proposed at now, in µs, would remove
+// anything. It costs a few look-ups, whatever there is.
+func (v *View) Purgeable(now int64) (bool, error) {
+	return v.get(`SELECT 1 WHERE EXISTS (SELECT 1 FROM trash WHERE kind < 3)
+ OR (SELECT time FROM trash WHERE kind >= 3 ORDER BY id LIMIT 1) < ?
+ OR (SELECT min(time) FROM requests) < ?`, []any{now - deletedKept, now - requestsKept}, new(int))
 }
 
 // purger removes rows while it may.
@@ -46,11 +54,8 @@ func (a *applier) purge(b Purge) error {
 		a.now-requestsKept); err != nil {
 		return err
 	}
-	for after := int64(0); p.left > 0; {
-		var id, kind, subject, floor int64
-		// What has to wait for its time does not keep what came after it.
-		ok, err := a.get(`SELECT id, kind, subject, floor FROM trash WHERE id > ? AND (kind < ? OR time < ?) ORDER BY id LIMIT 1`,
-			[]any{after, trashBundle, a.now - deletedKept}, &id, &kind, &subject, &floor)
+	for p.left > 0 {
+		id, kind, subject, floor, ok, err := a.nextTrash()
 		if err != nil {
 			return err
 		}
@@ -65,10 +70,24 @@ func (a *applier) purge(b Purge) error {
 				return err
 			}
 		}
-		after = id
 	}
 	a.result.Number = uint64(may - p.left)
 	return nil
+}
+
+// nextTrash returns the first row of trash whose time has come. What has to wait
+// does not keep what came after it, nor is it looked at: times grow with ids, so
+// the first row of those that wait speaks for all of them.
+func (a *applier) nextTrash() (id, kind, subject, floor int64, ok bool, err error) {
+	ok, err = a.get(`SELECT id, kind, subject, floor FROM trash WHERE kind < 3 ORDER BY id LIMIT 1`, nil,
+		&id, &kind, &subject, &floor)
+	if ok || err != nil {
+		return id, kind, subject, floor, ok, err
+	}
+	ok, err = a.get(`SELECT id, kind, subject, floor FROM
+ (SELECT * FROM trash WHERE kind >= 3 ORDER BY id LIMIT 1) WHERE time < ?`, []any{a.now - deletedKept},
+		&id, &kind, &subject, &floor)
+	return id, kind, subject, floor, ok, err
 }
 
 // empty removes what a row of trash is about.

@@ -50,3 +50,33 @@ func TestI7WhatADraftLinksToOutlivesItsBundle(t *testing.T) {
 		t.Fatalf("versions %v of the deleted bundle are left, want the one a draft links to", got)
 	}
 }
+
+func TestPurgeableSaysWhetherPurgeHasWork(t *testing.T) {
+	s := newSite(t)
+	_, draft := s.bundleIn("one")
+	b, _ := s.bundleIn("two")
+	at := func(days int64) bool {
+		now := read(s, (*View).Instance).Created + days*24*hour
+		return read(s, func(v *View) (bool, error) { return v.Purgeable(now) })
+	}
+	if at(0) || !at(2) {
+		t.Error("the results of requests are kept for a day and no longer")
+	}
+	s.commit(draft)
+	if !at(0) {
+		t.Error("a committed overlay may go at once")
+	}
+	s.purged(0)
+	s.must(DeleteBundle{ID: b})
+	if at(0) {
+		t.Error("a deleted bundle stays for a while")
+	}
+	s.purged(2)
+	if at(3) || !at(31) {
+		t.Error("a deleted bundle goes after thirty days")
+	}
+	s.purged(31)
+	if at(31) {
+		t.Error("something is left after all was purged")
+	}
+}

@@ -40,6 +40,8 @@ CREATE TABLE trash (
   id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, subject INTEGER NOT NULL,
   floor INTEGER NOT NULL, time INTEGER NOT NULL
 );
+CREATE INDEX trash_soon ON trash (id) WHERE kind < 3;
+CREATE INDEX trash_later ON trash (id) WHERE kind >= 3;
 
 -- owner: 0 for this instance, else peers.id. state: 0 live, 1 deleted here,
 -- 2 withdrawn by its primary. bundles, drafts and versions count what is live
@@ -121,8 +123,9 @@ CREATE TABLE blobs (
   codec INTEGER NOT NULL, state INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- This instance's log. leaf is kept only for a redacted record. log_hashes has
--- the tree's nodes of level 1 and up by tlog.StoredHashIndex.
+-- This instance's log. body is the record without the two UUIDs that repeat,
+-- see shorten. leaf is kept only for a redacted record. log_hashes has the
+-- tree's nodes of level 3 and up by tlog.StoredHashIndex.
 CREATE TABLE log_records (
   id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, subject INTEGER NOT NULL,
   salt BLOB, body BLOB, leaf BLOB
