@@ -1,9 +1,12 @@
 package catalog
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -34,12 +37,12 @@ func (a *applier) publish(subject int64, r publog.Record) (index int64, leaf tlo
 		return 0, leaf, fmt.Errorf("catalog: %w", err)
 	}
 	if err := a.run(`INSERT INTO log_records (id, kind, subject, salt, body, leaf) VALUES (?, ?, ?, ?, ?, NULL)`,
-		index, int64(r.Kind), subject, salt[:], body); err != nil {
+		index, int64(r.Kind), subject, salt[:], shorten(body, r.Subject, self.ID)); err != nil {
 		return 0, leaf, err
 	}
-	for level, h := range hashes[1:] {
+	for level := lowestStored; level < len(hashes); level++ {
 		if err := a.run(`INSERT INTO log_hashes (id, hash) VALUES (?, ?)`,
-			tlog.StoredHashIndex(level+1, index>>(level+1)), h[:]); err != nil {
+			tlog.StoredHashIndex(level, index>>level), hashes[level][:]); err != nil {
 			return 0, leaf, err
 		}
 	}
@@ -59,46 +62,102 @@ func (a *applier) salt() publog.Salt {
 	return publog.Salt(sum[:16])
 }
 
-// logReader reads the tree of this instance's log: leaves from the records,
-// the other nodes from where they are stored.
+// lowestStored is the lowest level of the tree whose nodes are stored. Those
+// below it are computed from at most four records, which costs little time and
+// saves three quarters of the space.
+const lowestStored = 3
+
+// logReader reads the tree of this instance's log.
 func logReader(s *session) tlog.HashReader {
-	leaves := func(indexes []int64) ([]tlog.Hash, error) {
+	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
 		out := make([]tlog.Hash, len(indexes))
 		for i, index := range indexes {
-			rs, err := collect(s, recordColumns+` WHERE r.id = ?`, []any{index}, scanRecord)
+			var err error
+			if level, n := tlog.SplitStoredHashIndex(index); level < lowestStored {
+				out[i], err = computeNode(s, level, n)
+			} else {
+				out[i], err = storedNode(s, index)
+			}
 			if err != nil {
 				return nil, err
 			}
-			if len(rs) == 0 {
-				return nil, fmt.Errorf("catalog: record %d of the log is missing", index)
-			}
-			out[i] = tlog.Hash(rs[0].Leaf)
 		}
 		return out, nil
-	}
-	inner := func(indexes []int64) ([]tlog.Hash, error) {
-		out := make([]tlog.Hash, len(indexes))
-		for i, index := range indexes {
-			ok, err := s.get(`SELECT hash FROM log_hashes WHERE id = ?`, []any{index}, blob{out[i][:]})
-			if err != nil {
-				return nil, err
-			}
-			if !ok {
-				return nil, fmt.Errorf("catalog: node %d of the log's tree is missing", index)
-			}
-		}
-		return out, nil
-	}
-	return publog.SplitReader(leaves, inner)
+	})
 }
 
-const recordColumns = `SELECT r.id, r.kind, r.salt, r.body, r.leaf,
+func storedNode(s *session, index int64) (h tlog.Hash, err error) {
+	ok, err := s.get(`SELECT hash FROM log_hashes WHERE id = ?`, []any{index}, blob{h[:]})
+	if err == nil && !ok {
+		err = fmt.Errorf("catalog: node %d of the log's tree is missing", index)
+	}
+	return h, err
+}
+
+// computeNode computes a low node from the records below it.
+func computeNode(s *session, level int, n int64) (tlog.Hash, error) {
+	records, err := collect(s, recordColumns+` WHERE r.id >= ? AND r.id < ? ORDER BY r.id`,
+		[]any{n << level, (n + 1) << level}, scanRecord)
+	if err != nil {
+		return tlog.Hash{}, err
+	}
+	if len(records) != 1<<level {
+		return tlog.Hash{}, fmt.Errorf("catalog: records of the log from %d on are missing", n<<level)
+	}
+	hashes := make([]tlog.Hash, len(records))
+	for i, r := range records {
+		hashes[i] = tlog.Hash(r.Leaf)
+	}
+	for ; len(hashes) > 1; hashes = hashes[:len(hashes)/2] {
+		for i := range len(hashes) / 2 {
+			hashes[i] = tlog.NodeHash(hashes[2*i], hashes[2*i+1])
+		}
+	}
+	return hashes[0], nil
+}
+
+// A record is stored without what every record of its subject repeats: the
+// subject's and the instance's UUIDs, which follow each other in the encoding
+// with two bytes between them. The first byte stored says where they belong;
+// 0 says that the record follows whole.
+const betweenIDs = "\x05\x50" // the envelope's next key, and the head of its value
+
+// shorten returns a record's body as it is stored.
+func shorten(body []byte, subject, instance bundle.ID) []byte {
+	known := slices.Concat(subject[:], []byte(betweenIDs), instance[:])
+	at := bytes.Index(body, known)
+	if at <= 0 || at > 255 {
+		return append([]byte{0}, body...)
+	}
+	return slices.Concat([]byte{byte(at)}, body[:at], body[at+len(known):])
+}
+
+// lengthen returns a record's body from what is stored of it, nil for nothing.
+func lengthen(stored []byte, subject, instance bundle.ID) ([]byte, error) {
+	if stored == nil {
+		return nil, nil
+	}
+	if len(stored) == 0 || int(stored[0]) >= len(stored) {
+		return nil, errors.New("catalog: a stored record is damaged")
+	}
+	at, rest := int(stored[0]), stored[1:]
+	if at == 0 {
+		return rest, nil
+	}
+	return slices.Concat(rest[:at], subject[:], []byte(betweenIDs), instance[:], rest[at:]), nil
+}
+
+const recordColumns = `SELECT r.id, r.kind, r.salt, r.body, r.leaf, (SELECT uuid FROM instance),
  coalesce((SELECT uuid FROM bundles WHERE id = r.subject), (SELECT uuid FROM collections WHERE id = r.subject))
  FROM log_records r`
 
 func scanRecord(row scanner) (r Record, err error) {
-	err = row.Scan(&r.Index, &r.Kind, blob{r.Salt[:]}, &r.Body, blob{r.Leaf[:]}, blob{r.Subject[:]})
-	if r.Body != nil {
+	var stored []byte
+	var instance bundle.ID
+	if err = row.Scan(&r.Index, &r.Kind, blob{r.Salt[:]}, &stored, blob{r.Leaf[:]}, blob{instance[:]}, blob{r.Subject[:]}); err != nil {
+		return r, err
+	}
+	if r.Body, err = lengthen(stored, r.Subject, instance); r.Body != nil {
 		r.Leaf = bundle.Digest(publog.LeafHash(r.Salt, r.Body))
 	}
 	return r, err

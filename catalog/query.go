@@ -43,7 +43,7 @@ func (v *View) Collections(p Page) ([]Paged[Collection], error) {
 		[]any{clamp(p.After), p.limit()}, scanCollection)
 }
 
-const versionColumns = `SELECT v.num, v.record, v.files, v.bytes, v.description, v.body, r.body
+const versionColumns = `SELECT v.num, v.record, v.files, v.bytes, v.description, v.body, r.body, (SELECT uuid FROM instance)
  FROM versions v LEFT JOIN log_records r ON v.body IS NULL AND r.id = v.record`
 
 // scanVersion reads a version of bundle.
@@ -51,8 +51,13 @@ func scanVersion(of bundle.ID) func(scanner) (Version, error) {
 	return func(row scanner) (Version, error) {
 		v := Version{VersionRef: bundle.VersionRef{Bundle: of}}
 		var description *string
-		var body, record []byte
-		if err := row.Scan(&v.Number, &v.Record, &v.Files, &v.Bytes, &description, &body, &record); err != nil {
+		var body, stored []byte
+		var instance bundle.ID
+		if err := row.Scan(&v.Number, &v.Record, &v.Files, &v.Bytes, &description, &body, &stored, blob{instance[:]}); err != nil {
+			return v, err
+		}
+		record, err := lengthen(stored, of, instance)
+		if err != nil {
 			return v, err
 		}
 		text, err := textOf(body, record)
