@@ -2,7 +2,6 @@ package blockstored
 
 import (
 	"context"
-	"time"
 
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/cluster"
@@ -55,46 +54,4 @@ func (i *Instance) clusterStatus(context.Context) (rest.ClusterStatus, error) {
 		out.Members = append(out.Members, rest.ClusterMember{ID: m.ID, Address: m.Address, Voter: m.Voter})
 	}
 	return out, nil
-}
-
-// syncStatus describes how far the following of each peer is.
-func (i *Instance) syncStatus(ctx context.Context) ([]rest.PeerStatus, error) {
-	peers, err := i.replica.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]rest.PeerStatus, len(peers))
-	for k, p := range peers {
-		s := rest.PeerStatus{
-			Peer: p.Peer, Name: p.Name, State: string(p.State), Cursor: p.Cursor, CheckpointSize: p.LogSize,
-			LagRecords: p.Behind, Bundles: p.Bundles, BytesReceived: p.WireReceived, BytesUseful: p.Useful, LastError: p.LastError,
-		}
-		if !p.CheckpointIssued.IsZero() {
-			s.CheckpointAge = &p.CheckpointAge
-		}
-		if !p.OldestUnapplied.IsZero() {
-			s.Lag = i.now().Sub(p.OldestUnapplied).Seconds()
-		}
-		for _, a := range p.Alarms {
-			s.Alarms = append(s.Alarms, rest.AlarmStatus(a))
-		}
-		for _, b := range p.Parked {
-			s.Parked = append(s.Parked, parkedStatus(b.Bundle, b.Held, b.Reason, b.Detail, b.Since, b.RetryAt, b.Attempts))
-		}
-		if g := p.Progress; g != nil {
-			s.Progress = &rest.PullProgress{
-				Files: int64(g.FilesDone), FilesTotal: int64(g.Files), Bytes: g.BytesDone, BytesTotal: g.Bytes, BytesPerSecond: g.Rate,
-			}
-		}
-		out[k] = s
-	}
-	return out, nil
-}
-
-func parkedStatus(id bundle.ID, held bool, reason, detail string, since, retry time.Time, attempts int64) rest.ParkedStatus {
-	s := rest.ParkedStatus{Bundle: id, Held: held, Reason: reason, Detail: detail, Since: since, Attempts: attempts}
-	if !retry.IsZero() {
-		s.RetryAt = &retry
-	}
-	return s
 }

@@ -195,21 +195,22 @@ func (c *Client) ResumePeer(ctx context.Context, peer, alarm string) error {
 
 // PeerSync is how far the following of one peer is.
 type PeerSync struct {
-	Peer           bundle.ID        `json:"peer"`
-	Name           string           `json:"name"`
-	State          string           `json:"state"` // following, behind, idle, unreachable, alarmed …
-	Cursor         int64            `json:"cursor"`
-	CheckpointSize int64            `json:"checkpoint_size"`
-	CheckpointAge  *float64         `json:"checkpoint_age"` // seconds
-	LagRecords     int64            `json:"lag_records"`
-	Lag            float64          `json:"lag"` // seconds
-	Bundles        map[string]int64 `json:"bundles"`
-	BytesReceived  int64            `json:"bytes_received"`
-	BytesUseful    int64            `json:"bytes_useful"`
-	LastError      string           `json:"last_error"`
-	Alarms         []Alarm          `json:"alarms"`
-	Parked         []Parked         `json:"parked"`
-	Progress       *PullProgress    `json:"progress"`
+	Peer               bundle.ID        `json:"peer"`
+	Name               string           `json:"name"`
+	State              string           `json:"state"` // following, behind, idle, unreachable, alarmed …
+	Cursor             int64            `json:"cursor"`
+	CheckpointSize     int64            `json:"checkpoint_size"`
+	CheckpointIssuedAt *time.Time       `json:"checkpoint_issued_at,omitempty"` // nil before the first
+	CheckpointAge      float64          `json:"checkpoint_age"`                 // seconds since then, by the instance's clock
+	LagRecords         int64            `json:"lag_records"`
+	Lag                float64          `json:"lag"`     // seconds since the oldest record not applied was published
+	Bundles            map[string]int64 `json:"bundles"` // copy, withdrawn, parked, held
+	BytesReceived      int64            `json:"bytes_received"`
+	BytesUseful        int64            `json:"bytes_useful"`
+	LastError          string           `json:"last_error"`
+	Alarms             []Alarm          `json:"alarms"`
+	Parked             []Parked         `json:"parked"`
+	Progress           *PullProgress    `json:"progress"`
 }
 
 // Parked is a bundle that waits while the others go on: because of a fault, or,
@@ -219,9 +220,8 @@ type Parked struct {
 	Held     bool       `json:"held"`
 	Reason   string     `json:"reason"`
 	Detail   string     `json:"detail"`
-	Index    int64      `json:"index"`
 	Since    time.Time  `json:"since"`
-	RetryAt  *time.Time `json:"retry_at"`
+	RetryAt  *time.Time `json:"retry_at"` // nil: not by itself
 	Attempts int64      `json:"attempts"`
 }
 

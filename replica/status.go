@@ -38,20 +38,21 @@ type PeerStatus struct {
 	Subscriptions []Followed `json:"subscriptions"`
 
 	Cursor           int64     `json:"cursor"`
-	LogSize          int64     `json:"log_size"` // of the last verified checkpoint
-	CheckpointIssued time.Time `json:"checkpoint_issued,omitzero"`
-	CheckpointAge    float64   `json:"checkpoint_age_seconds"`
-	Behind           int64     `json:"behind_records"`
-	OldestUnapplied  time.Time `json:"oldest_unapplied,omitzero"` // when it was published
+	LogSize          int64     `json:"checkpoint_size"` // of the last verified checkpoint
+	CheckpointIssued time.Time `json:"checkpoint_issued_at,omitzero"`
+	CheckpointAge    float64   `json:"checkpoint_age"` // seconds
+	Behind           int64     `json:"lag_records"`
+	OldestUnapplied  time.Time `json:"oldest_unapplied_at,omitzero"` // when it was published
+	Lag              float64   `json:"lag"`                          // seconds since OldestUnapplied
 
 	Bundles map[string]int64 `json:"bundles"` // copy, withdrawn, parked, held
 
-	WireReceived int64     `json:"wire_received_bytes"` // since Run began
-	WireSent     int64     `json:"wire_sent_bytes"`
-	Useful       int64     `json:"useful_bytes"` // of WireReceived: content that was verified and is stored
+	WireReceived int64     `json:"bytes_received"` // since Run began
+	WireSent     int64     `json:"bytes_sent"`
+	Useful       int64     `json:"bytes_useful"` // of WireReceived: content that was verified and is stored
 	Requests     int64     `json:"requests"`
 	LastError    string    `json:"last_error,omitempty"`
-	LastContact  time.Time `json:"last_contact,omitzero"`
+	LastContact  time.Time `json:"last_contact_at,omitzero"`
 
 	Alarms   []Alarm   `json:"alarms"`
 	Parked   []Parked  `json:"parked"`
@@ -68,7 +69,7 @@ type Followed struct {
 type Alarm struct {
 	Alarm  string    `json:"alarm"`
 	Detail string    `json:"detail"`
-	Raised time.Time `json:"raised"`
+	Raised time.Time `json:"raised_at"`
 }
 
 // Parked is a bundle that was set aside: held as a question for the operator, or
@@ -86,12 +87,12 @@ type Parked struct {
 // Progress is how far the files of the present batch are.
 type Progress struct {
 	Versions  int       `json:"versions"`
-	Files     int       `json:"files"`
-	FilesDone int       `json:"files_done"`
-	Bytes     int64     `json:"bytes"` // of content
-	BytesDone int64     `json:"bytes_done"`
+	Files     int       `json:"files_total"`
+	FilesDone int       `json:"files"`
+	Bytes     int64     `json:"bytes_total"` // of content
+	BytesDone int64     `json:"bytes"`
 	Rate      float64   `json:"bytes_per_second"`
-	Started   time.Time `json:"started"`
+	Started   time.Time `json:"started_at"`
 }
 
 // Status returns how it goes with each peer, in the catalog's order.
@@ -211,6 +212,9 @@ func (l *live) fill(st *PeerStatus, now time.Time) {
 	defer l.mu.Unlock()
 	st.State, st.LastError, st.LastContact, st.OldestUnapplied = l.current, l.lastError, l.lastSeen, l.oldest
 	st.WireReceived, st.WireSent, st.Useful, st.Requests = l.received, l.sent, l.usefulWire, l.requests
+	if !l.oldest.IsZero() {
+		st.Lag = max(0, now.Sub(l.oldest).Seconds())
+	}
 	if l.checkpoint.After(st.CheckpointIssued) {
 		st.CheckpointIssued = l.checkpoint
 	}

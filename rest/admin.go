@@ -7,6 +7,7 @@ import (
 	"github.com/blockstored/blockstored/access"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/replica"
 )
 
 // propose puts an operator's change into the log.
@@ -238,10 +239,7 @@ func getSync(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if peers == nil {
-		peers = []PeerStatus{}
-	}
 	return x.show(http.StatusOK, struct {
-		Peers []PeerStatus `json:"peers"`
+		Peers []replica.PeerStatus `json:"peers"`
 	}{peers})
 }

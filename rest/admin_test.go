@@ -10,6 +10,7 @@ import (
 
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/replica"
 )
 
 // operate sends a request to the operators' listener, without a token.
@@ -128,7 +129,7 @@ func TestPeersAreInvitedAcceptedAndGoverned(t *testing.T) {
 	p := &peering{}
 	s := newStack(t, func(c *Config) {
 		c.Peering = p
-		c.SyncStatus = func(context.Context) ([]PeerStatus, error) { return nil, nil }
+		c.SyncStatus = func(context.Context) ([]replica.PeerStatus, error) { return []replica.PeerStatus{}, nil }
 	})
 	other := newStack(t, nil)
 	_, b := other.publish(t)

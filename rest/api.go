@@ -13,6 +13,7 @@ import (
 	"github.com/blockstored/blockstored/catalog"
 	"github.com/blockstored/blockstored/metrics"
 	"github.com/blockstored/blockstored/primary"
+	"github.com/blockstored/blockstored/replica"
 	"github.com/blockstored/blockstored/storage"
 )
 
@@ -67,7 +68,7 @@ type Config struct {
 	Peering Peering
 	// SyncStatus and ClusterStatus describe the state of this process; nil:
 	// their routes answer 503.
-	SyncStatus    func(ctx context.Context) ([]PeerStatus, error)
+	SyncStatus    func(ctx context.Context) ([]replica.PeerStatus, error)
 	ClusterStatus func(ctx context.Context) (ClusterStatus, error)
 }
 

@@ -45,53 +45,6 @@ type Accepted struct {
 	Subscriptions []catalog.Selector
 }
 
-// PeerStatus is how far this process is with following a peer.
-type PeerStatus struct {
-	Peer           bundle.ID        `json:"peer"`
-	Name           string           `json:"name"`
-	State          string           `json:"state"` // following, behind, idle, unreachable, alarmed …
-	Cursor         int64            `json:"cursor"`
-	CheckpointSize int64            `json:"checkpoint_size"`
-	CheckpointAge  *float64         `json:"checkpoint_age"` // seconds; nil before the first
-	LagRecords     int64            `json:"lag_records"`
-	Lag            float64          `json:"lag"`     // seconds since the oldest record not applied
-	Bundles        map[string]int64 `json:"bundles"` // by state
-	BytesReceived  int64            `json:"bytes_received"`
-	BytesUseful    int64            `json:"bytes_useful"`
-	LastError      string           `json:"last_error"`
-	Alarms         []AlarmStatus    `json:"alarms"`
-	Parked         []ParkedStatus   `json:"parked"`
-	Progress       *PullProgress    `json:"progress"` // nil when nothing is being pulled
-}
-
-// AlarmStatus is one standing alarm.
-type AlarmStatus struct {
-	Alarm  string    `json:"alarm"`
-	Detail string    `json:"detail"`
-	Raised time.Time `json:"raised_at"`
-}
-
-// ParkedStatus is one bundle that was set aside.
-type ParkedStatus struct {
-	Bundle   bundle.ID  `json:"bundle"`
-	Held     bool       `json:"held"`
-	Reason   string     `json:"reason"`
-	Detail   string     `json:"detail"`
-	Index    int64      `json:"index"`
-	Since    time.Time  `json:"since"`
-	RetryAt  *time.Time `json:"retry_at"` // nil: not by itself
-	Attempts int64      `json:"attempts"`
-}
-
-// PullProgress is a pull under way.
-type PullProgress struct {
-	Files          int64   `json:"files"`
-	FilesTotal     int64   `json:"files_total"`
-	Bytes          int64   `json:"bytes"`
-	BytesTotal     int64   `json:"bytes_total"`
-	BytesPerSecond float64 `json:"bytes_per_second"`
-}
-
 // ClusterStatus is the node that answers and what it knows of the others.
 type ClusterStatus struct {
 	Node         string          `json:"node"`

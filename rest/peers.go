@@ -8,20 +8,21 @@ import (
 	"github.com/blockstored/blockstored/access"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/replica"
 )
 
 type peerView struct {
-	ID               bundle.ID     `json:"id"`
-	Name             string        `json:"name"`
-	Addresses        []string      `json:"addresses"`
-	Added            *time.Time    `json:"added_at"`
-	Grants           []selector    `json:"grants"`
-	Subscriptions    []selector    `json:"subscriptions"`
-	Cursor           int64         `json:"cursor"`
-	CheckpointSize   int64         `json:"checkpoint_size"`
-	CheckpointIssued *time.Time    `json:"checkpoint_issued_at"`
-	Verified         *time.Time    `json:"verified_at"`
-	Alarms           []AlarmStatus `json:"alarms"`
+	ID               bundle.ID       `json:"id"`
+	Name             string          `json:"name"`
+	Addresses        []string        `json:"addresses"`
+	Added            *time.Time      `json:"added_at"`
+	Grants           []selector      `json:"grants"`
+	Subscriptions    []selector      `json:"subscriptions"`
+	Cursor           int64           `json:"cursor"`
+	CheckpointSize   int64           `json:"checkpoint_size"`
+	CheckpointIssued *time.Time      `json:"checkpoint_issued_at"`
+	Verified         *time.Time      `json:"verified_at"`
+	Alarms           []replica.Alarm `json:"alarms"`
 }
 
 func showPeer(p catalog.Peer) peerView {
@@ -29,10 +30,10 @@ func showPeer(p catalog.Peer) peerView {
 		ID: p.ID, Name: p.Name, Addresses: append([]string{}, p.Addresses...), Added: timeOf(p.Added),
 		Grants: showSelectors(p.Grants), Subscriptions: showSelectors(p.Subscriptions),
 		Cursor: p.Cursor, CheckpointSize: p.Size, CheckpointIssued: timeOf(p.Issued), Verified: timeOf(p.Verified),
-		Alarms: []AlarmStatus{},
+		Alarms: []replica.Alarm{},
 	}
 	for _, a := range p.Alarms {
-		out.Alarms = append(out.Alarms, AlarmStatus{a.Alarm, a.Detail, time.UnixMicro(a.Raised).UTC()})
+		out.Alarms = append(out.Alarms, replica.Alarm{Alarm: a.Alarm, Detail: a.Detail, Raised: time.UnixMicro(a.Raised).UTC()})
 	}
 	return out
 }

@@ -64,8 +64,8 @@ func printSync(w io.Writer, peers []client.PeerSync) {
 	var rows [][]string
 	for _, p := range peers {
 		age := ""
-		if p.CheckpointAge != nil {
-			age = span(seconds(*p.CheckpointAge)) + " ago"
+		if p.CheckpointIssuedAt != nil {
+			age = span(seconds(p.CheckpointAge)) + " ago"
 		}
 		rows = append(rows, []string{
 			p.Name, p.State, fmt.Sprintf("%d/%d", p.Cursor, p.CheckpointSize), lag(p), age, countsText(p.Bundles),
