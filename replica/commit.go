@@ -21,8 +21,8 @@ const (
 	itemWeight  = 256 // of a record's snapshot and framing
 	depWeight   = 48
 
-	// retryTime bounds one attempt at a bundle that was set aside, so that it
-	// does not hold up the others for long. What came is kept.
+	// retryTime bounds the attempts at bundles that were set aside between two
+	// polls, so that they do not hold up the others for long. What came is kept.
 	retryTime = 20 * time.Second
 )
 
@@ -138,18 +138,24 @@ func (f *follower) visible(peer catalog.Peer, items []*item) {
 	}
 }
 
-// retryDue tries the bundles again whose time has come, one after the other.
+// retryDue tries the bundles again whose time has come, one after the other, for
+// as long as it may hold up the others; what is left is first next time.
 func (f *follower) retryDue(ctx context.Context, peer catalog.Peer, parked []catalog.ParkedBundle) error {
 	known, err := syndication.KnownOf(peer)
 	if err != nil || known.Checkpoint.Size == 0 {
 		return err
 	}
+	tctx, cancel := context.WithTimeout(ctx, retryTime)
+	defer cancel()
 	now := f.cfg.Now()
 	for _, p := range parked {
 		if at, ok := f.cfg.due(p); !ok || at.After(now) {
 			continue
 		}
-		if err := f.retry(ctx, peer, known.Checkpoint, p); err != nil {
+		if tctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := f.retry(ctx, tctx, peer, known.Checkpoint, p); err != nil {
 			return err
 		}
 	}
@@ -165,24 +171,28 @@ func (c *Config) due(p catalog.ParkedBundle) (time.Time, bool) {
 	return time.UnixMicro(p.Since).Add(c.retryIn(p.Attempts)), !p.Held
 }
 
-// retry takes in what a bundle that was set aside has in the log, up to the last
-// verified checkpoint, and forgets that it was set aside; or sets it aside again,
-// from the first record that still fails. Records past the checkpoint come with
-// the polls that follow.
-func (f *follower) retry(ctx context.Context, peer catalog.Peer, at publog.Checkpoint, p catalog.ParkedBundle) error {
-	tctx, cancel := context.WithTimeout(ctx, retryTime)
-	defer cancel()
+// retry makes one attempt, within tctx, which ends with ctx or sooner. The
+// bundle's next one goes on from what came.
+func (f *follower) retry(ctx, tctx context.Context, peer catalog.Peer, at publog.Checkpoint, p catalog.ParkedBundle) error {
 	err := f.retryFrom(tctx, peer, at, p)
-	if err == nil || ctx.Err() != nil || wholePeer(ctx, err) && tctx.Err() == nil {
+	outOfTime := tctx.Err() != nil
+	if err == nil || ctx.Err() != nil || wholePeer(ctx, err) && !outOfTime {
 		return err
 	}
-	// Out of time, or a refusal: the next attempt goes on from what came.
+	detail := err.Error()
+	if outOfTime {
+		detail = "it takes longer than one attempt may; the next one goes on from what came"
+	}
 	return f.cfg.apply(ctx, catalog.Park{
-		Peer: f.id, Bundle: p.Bundle, Held: p.Held, Reason: p.Reason, Detail: err.Error(), Index: p.Index,
+		Peer: f.id, Bundle: p.Bundle, Held: p.Held, Reason: p.Reason, Detail: detail, Index: p.Index,
 		RetryAt: f.cfg.Now().Add(f.cfg.retryIn(p.Attempts)).UnixMicro(),
 	})
 }
 
+// retryFrom takes in what a bundle that was set aside has in the log, up to the
+// last verified checkpoint, and forgets that it was set aside; or sets it aside
+// again, from the first record that still fails. Records past the checkpoint
+// come with the polls that follow.
 func (f *follower) retryFrom(ctx context.Context, peer catalog.Peer, at publog.Checkpoint, p catalog.ParkedBundle) error {
 	from := p.Index
 	if p.Reason == reasonChain {

@@ -6,8 +6,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/metrics"
 	"github.com/blockstored/blockstored/syndication"
 )
 
@@ -255,4 +258,37 @@ func TestALinkToWhatIsNotHereHoldsItsBundleAlone(t *testing.T) {
 	south.awaitVersion(v1)
 	south.awaitUnparked(north.id(), held)
 	south.wantCopy(north)
+}
+
+func TestMetricsOfAPeerComeAndGo(t *testing.T) {
+	north, south := two(t)
+	v1 := north.publish(north.bundle(north.collection("c"), "b"), map[string]string{"a": "1"})
+	registry := prometheus.NewRegistry()
+	m := must(metrics.New(registry))(t)
+	defer m.Close()
+	families := func() map[string]bool {
+		found := make(map[string]bool)
+		for _, f := range must(registry.Gather())(t) {
+			for _, sample := range f.GetMetric() {
+				for _, l := range sample.GetLabel() {
+					if l.GetName() == "peer" && l.GetValue() == "north" {
+						found[f.GetName()] = true
+					}
+				}
+			}
+		}
+		return found
+	}
+	r := south.follow(nil, func(c *Config) { c.Metrics = m })
+	south.awaitVersion(v1)
+	found := families()
+	for _, name := range []string{"peer_checkpoint_age_seconds", "peer_oldest_unapplied_seconds", "peer_bytes_total", "peer_useful_bytes_total", "peer_requests_total"} {
+		if !found["blockstored_"+name] {
+			t.Errorf("%s is missing", name)
+		}
+	}
+	r.stop()
+	if found := families(); len(found) > 0 {
+		t.Errorf("after the end there are still %v", found)
+	}
 }
