@@ -15,7 +15,9 @@ func DepsOf(links []bundle.Link) []Dep {
 		reached[bundle.VersionRef{Bundle: l.Direct.Bundle, Number: l.Direct.Version}] = true
 		for _, d := range l.Indirect {
 			ref := bundle.VersionRef{Bundle: d.Bundle, Number: d.Version}
-			reached[ref] = reached[ref]
+			if !reached[ref] {
+				reached[ref] = false
+			}
 		}
 	}
 	deps := make([]Dep, 0, len(reached))

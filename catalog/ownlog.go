@@ -249,8 +249,9 @@ func (v *View) RecordsAt(indexes []int64) ([]Record, error) {
 // RecordsOf returns at most limit records about a bundle or collection, from
 // index from on.
 func (v *View) RecordsOf(subject bundle.ID, from int64, limit int) ([]Record, error) {
-	return collect(v.session, recordColumns+` WHERE r.subject IN
- (SELECT id FROM bundles WHERE uuid = ?1 UNION ALL SELECT id FROM collections WHERE uuid = ?1)
- AND r.id >= ?2 ORDER BY r.id LIMIT ?3`,
-		[]any{subject[:], from, Page{Limit: limit}.limit()}, scanRecord)
+	return collect(v.session, recordsOfQuery, []any{subject[:], from, Page{Limit: limit}.limit()}, scanRecord)
 }
+
+const recordsOfQuery = recordColumns + ` WHERE r.subject =
+ coalesce((SELECT id FROM bundles WHERE uuid = ?1), (SELECT id FROM collections WHERE uuid = ?1))
+ AND r.id >= ?2 ORDER BY r.id LIMIT ?3`

@@ -189,12 +189,14 @@ func (v *View) Overlay(draft bundle.ID) (files []OverlayFile, links []OverlayLin
 	return files, links, err
 }
 
+const overlayQuery = `SELECT f.path, f.digest, f.size, coalesce(p.seq, f.seq) AS seq, coalesce(p.modified, f.modified)
+ FROM drafts d JOIN draft_files f ON f.draft = d.id LEFT JOIN patches p ON p.id = f.patch
+ WHERE d.uuid = ? AND coalesce(p.seq, f.seq) > d.floor ORDER BY f.path`
+
 // overlayFiles keeps of each path the visible operation that came last.
 func overlayFiles(v *View, draft bundle.ID) (files []OverlayFile, err error) {
 	last := int64(0) // the sequence number of the last of files
-	err = v.each(`SELECT f.path, f.digest, f.size, coalesce(p.seq, f.seq) AS seq, coalesce(p.modified, f.modified)
- FROM drafts d JOIN draft_files f ON f.draft = d.id LEFT JOIN patches p ON p.id = f.patch
- WHERE d.uuid = ? AND coalesce(p.seq, f.seq) > d.floor ORDER BY f.path`, []any{draft[:]}, func(row scanner) (bool, error) {
+	err = v.each(overlayQuery, []any{draft[:]}, func(row scanner) (bool, error) {
 		var f OverlayFile
 		var digest []byte
 		var seq int64
@@ -247,10 +249,12 @@ func (v *View) dependents(ref bundle.VersionRef, direct, limit int) ([]bundle.Ve
 	if ref.Number == 0 {
 		high = clamp(1<<63 - 1)
 	}
-	return collect(v.session, `SELECT DISTINCT b.uuid, d.num FROM deps d JOIN bundles b ON b.id = d.bundle
- WHERE d.target = ? AND d.target_num BETWEEN ? AND ? AND d.direct >= ? ORDER BY d.bundle, d.num LIMIT ?`,
+	return collect(v.session, dependentsQuery,
 		[]any{ref.Bundle[:], low, high, direct, limit}, func(row scanner) (r bundle.VersionRef, err error) {
 			err = row.Scan(blob{r.Bundle[:]}, &r.Number)
 			return r, err
 		})
 }
+
+const dependentsQuery = `SELECT DISTINCT b.uuid, d.num FROM deps d JOIN bundles b ON b.id = d.bundle
+ WHERE d.target = ? AND d.target_num BETWEEN ? AND ? AND d.direct >= ? ORDER BY d.bundle, d.num LIMIT ?`

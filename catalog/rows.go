@@ -179,5 +179,8 @@ type Paged[T any] struct {
 // date by apply, so that reading them is O(1).
 type Counts struct {
 	Collections, Drafts, Versions, Records, Blobs int64
-	Bundles                                       map[string]int64 // by State
+	// Bundles are the numbers of own, copy and withdrawn bundles, and of those
+	// of peers that are parked and held. A copy that was set aside counts under
+	// copy, too; what is set aside may also be no copy yet.
+	Bundles map[string]int64
 }

@@ -176,6 +176,9 @@ func (v *View) plan(f BundleFilter, p Page) (query string, args []any, needle st
 			return "", nil, "", false, err
 		}
 		query, args = query+` AND b.owner = ?`, append(args, owner)
+		if owner != 0 {
+			query += ` AND b.owner <> 0` // as the index of copies has it
+		}
 	}
 	return query + ` AND b.state <> 1 AND c.state <> 1` + order, args, needle, true, nil
 }
