@@ -133,7 +133,7 @@ func (s *Store) putObject(ctx context.Context, head []byte, r io.Reader, want *b
 	if want != nil && b.Digest != *want {
 		return Located{}, errDigest(*want)
 	}
-	if err := s.claim.refusal(); err != nil {
+	if err := s.refusal(); err != nil {
 		return Located{}, err
 	}
 	if err := u.Commit(ctx, objectKey(b.Digest, blobSuffix), b.Digest); err != nil {

@@ -323,3 +323,30 @@ func TestALargeBlobIsNeverWhollyInMemory(t *testing.T) {
 		t.Errorf("%d bytes were allocated to move %d in and out", used, size)
 	}
 }
+
+func TestALargeBlobIsRefusedOnceTheStoreIsClosed(t *testing.T) {
+	ctx := context.Background()
+	s, _ := open(t, openDir(t))
+	large := bytes.Repeat([]byte("large"), bundle.MaxFrameBlob)
+	closing := readFunc(func(p []byte) (int, error) {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		return 0, io.EOF
+	})
+	for _, c := range []struct {
+		name string
+		r    io.Reader
+	}{
+		{"on its way", io.MultiReader(bytes.NewReader(large), closing)},
+		{"after", bytes.NewReader(large)},
+	} {
+		if _, err := s.PutStream(ctx, c.r, nil, -1); !bundle.IsKind(err, bundle.KindUnavailable) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+type readFunc func(p []byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }

@@ -96,6 +96,15 @@ func (q *packQueue) enqueue(call *packCall, items []packItem) error {
 	return nil
 }
 
+func (q *packQueue) refusal() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return errClosed()
+	}
+	return nil
+}
+
 func errClosed() error {
 	return bundle.Errorf(bundle.KindUnavailable, "storage is shutting down: try again in a moment")
 }

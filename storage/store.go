@@ -96,18 +96,27 @@ func New(cfg Config) *Store {
 	return s
 }
 
-// Close makes the store refuse further Puts, cancels those in progress, which
-// fail with KindUnavailable or the driver's error, and returns when every
-// goroutine of the store has ended. Readers handed out stay usable until the
+// Close makes the store refuse further Puts, cancels the packs in progress, whose
+// Puts fail with KindUnavailable or the driver's error, and returns when every
+// goroutine of the store has ended. A large blob on its way is refused at the
+// latest when it would become visible. Readers handed out stay usable until the
 // driver is closed.
 func (s *Store) Close() error {
 	s.packs.close()
 	return nil
 }
 
+// refusal returns why nothing can be stored now, whatever its size.
+func (s *Store) refusal() error {
+	if err := s.packs.refusal(); err != nil {
+		return err
+	}
+	return s.claim.refusal()
+}
+
 // writable returns why size more bytes cannot be stored now, nil if they can.
 func (s *Store) writable(ctx context.Context, size int64) error {
-	if err := s.claim.refusal(); err != nil {
+	if err := s.refusal(); err != nil {
 		return err
 	}
 	if s.minFree <= 0 {
