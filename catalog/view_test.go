@@ -1,28 +1,105 @@
 package catalog
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
 	"testing"
+
+	"github.com/blockstored/blockstored/bundle"
 )
 
-func TestAViewThatPanicsLeavesNoTransactionBehind(t *testing.T) {
+// Views, backups and installs run beside the writer and each other; a view
+// shows one moment.
+func TestViewsAreOfOneMoment(t *testing.T) {
 	s := newSite(t)
-	ctx := context.Background()
+	b, draft := s.bundleIn("one")
+	ctx, stop := context.WithCancel(context.Background())
+	var readers sync.WaitGroup
 	for range 2 * maxReaders {
-		func() {
-			defer func() { _ = recover() }()
-			_ = s.DB.View(ctx, func(v *View) error {
-				if _, err := v.Instance(); err != nil {
-					t.Fatal(err)
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				err := s.DB.View(ctx, func(v *View) error {
+					counts, err := v.Counts()
+					if err != nil {
+						return err
+					}
+					vs, err := v.Versions(b, Page{})
+					if err != nil {
+						return err
+					}
+					if int64(len(vs)) != counts.Versions || counts.Records != counts.Versions+2 {
+						return fmt.Errorf("%d versions, counted %+v", len(vs), counts)
+					}
+					return nil
+				})
+				if err != nil && !errors.Is(err, context.Canceled) {
+					t.Error(err)
+					return
 				}
-				panic("a caller's mistake")
-			})
-		}()
+			}
+		})
 	}
-	s.bundleIn("later")
-	for range 2 * maxReaders {
-		if n := read(s, (*View).LogSize); n != 2 {
-			t.Fatalf("a later view shows a log of %d records, not the newest", n)
+	readers.Go(func() {
+		for ctx.Err() == nil {
+			if err := s.Backup(ctx, io.Discard); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+			if err := s.Sync(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for n := range 30 {
+		s.commit(draft)
+		if n%10 == 5 {
+			if err := s.Install(context.Background(), bytes.NewReader(backupOf(t, s.DB))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	stop()
+	readers.Wait()
+	if got := s.bundleNow(b); got.Head != 30 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestAViewEndsWithItsContext(t *testing.T) {
+	s := newSite(t)
+	s.bundleIn("one")
+	ctx, cancel := context.WithCancel(context.Background())
+	err := s.DB.View(ctx, func(v *View) error {
+		cancel()
+		_, err := v.Bundles(BundleFilter{}, Page{})
+		return err
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if err := s.DB.View(ctx, func(*View) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func BenchmarkCommit(b *testing.B) {
+	s := newSite(b)
+	_, draft := s.bundleIn("one")
+	commands := make([]Command, 0, 2*b.N)
+	for n := range b.N {
+		content, manifest := blobOf(fmt.Sprint("file", n)), blobOf(fmt.Sprint("manifest", n))
+		commands = append(commands,
+			s.command(PatchDraft{Draft: draft, Files: []FileOp{{Path: "a", Digest: content.Digest}}, Blobs: []bundle.Located{content}}),
+			s.command(CommitVersion{Draft: draft, Revision: uint64(2*n + 2), ExpectedHead: uint64(n),
+				Snapshot: Snapshot{Manifest: manifest.Digest}, Blobs: []bundle.Located{manifest}}))
+	}
+	b.ResetTimer()
+	for n := range commands {
+		if r := s.apply(commands[n])[0]; r.Err != nil {
+			b.Fatal(r.Err)
 		}
 	}
 }
