@@ -97,9 +97,6 @@ func newTransport(cfg Config) *http.Transport {
 // Close drops idle connections. The client may be used again afterwards.
 func (c *Client) Close() { c.close() }
 
-// Where returns the server's URL or the socket's path, for messages.
-func (c *Client) Where() string { return c.where }
-
 // request is one exchange. Path is relative to the base and already escaped.
 type request struct {
 	method, path string

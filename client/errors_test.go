@@ -74,7 +74,7 @@ func TestNoAnswerIsUnavailableAndSaysWhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = c.Healthy(t.Context())
-		if !bundle.IsKind(err, bundle.KindUnavailable) || !strings.Contains(err.Error(), c.Where()) {
+		if !bundle.IsKind(err, bundle.KindUnavailable) || !strings.Contains(err.Error(), c.where) {
 			t.Errorf("%+v: got %v", cfg, err)
 		}
 	}

@@ -23,14 +23,6 @@ const (
 	AlarmReplay     Alarm = "REPLAY"      // something old, presented as new
 )
 
-// Alarms returns all alarms, in the order of their declaration.
-func Alarms() []Alarm {
-	return []Alarm{
-		AlarmRollback, AlarmFork, AlarmFreeze, AlarmChainBreak, AlarmWrongOwner,
-		AlarmFenced, AlarmAltered, AlarmEndless, AlarmReplay,
-	}
-}
-
 // AlarmError is the error of a check that found cause for an alarm.
 type AlarmError struct {
 	Alarm  Alarm

@@ -225,43 +225,6 @@ func TestMultiproofOfOneLeafIsTheAuditPath(t *testing.T) {
 	}
 }
 
-func TestASplitStoreGivesTheSameTree(t *testing.T) {
-	log := newLog(t, 300)
-	leaves := make([]tlog.Hash, 300)
-	inner := make(map[int64]tlog.Hash)
-	for i, h := range log.hashes {
-		if level, n := tlog.SplitStoredHashIndex(int64(i)); level == 0 {
-			leaves[n] = h
-		} else {
-			inner[int64(i)] = h
-		}
-	}
-	split := publog.SplitReader(func(indexes []int64) (out []tlog.Hash, err error) {
-		for _, n := range indexes {
-			out = append(out, leaves[n])
-		}
-		return out, nil
-	}, func(indexes []int64) (out []tlog.Hash, err error) {
-		for _, i := range indexes {
-			out = append(out, inner[i])
-		}
-		return out, nil
-	})
-	for n := range int64(301) {
-		got, err := publog.Root(n, split)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if want := log.root(t, n); got != want {
-			t.Fatalf("root at %d: %s, want %s", n, got, want)
-		}
-	}
-	short := publog.SplitReader(func([]int64) ([]tlog.Hash, error) { return nil, nil }, nil)
-	if _, err := publog.Root(1, short); err == nil {
-		t.Error("a store that answers with too few hashes goes unnoticed")
-	}
-}
-
 func FuzzCheckLeaves(f *testing.F) {
 	log := newLog(f, 100)
 	root := log.root(f, 100)

@@ -47,42 +47,7 @@ func AppendHashes(n int64, leaf tlog.Hash, r tlog.HashReader) ([]tlog.Hash, erro
 	return hashes, nil
 }
 
-// SplitReader returns a HashReader over a store that keeps leaf hashes and
-// inner hashes apart. leaves is called with leaf indexes (from 0), inner with
-// stored hash indexes (see [tlog.SplitStoredHashIndex]) of levels 1 and up;
-// each at most once a call, with indexes in the order they were asked for, and
-// never with none. Each must return as many hashes as it was given indexes.
-func SplitReader(leaves, inner func(indexes []int64) ([]tlog.Hash, error)) tlog.HashReader {
-	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
-		var leafIndexes, innerIndexes []int64
-		isLeaf := make([]bool, len(indexes))
-		for i, index := range indexes {
-			if level, n := tlog.SplitStoredHashIndex(index); level == 0 {
-				isLeaf[i], leafIndexes = true, append(leafIndexes, n)
-			} else {
-				innerIndexes = append(innerIndexes, index)
-			}
-		}
-		leafHashes, err := readAll(leafIndexes, leaves)
-		if err != nil {
-			return nil, err
-		}
-		innerHashes, err := readAll(innerIndexes, inner)
-		if err != nil {
-			return nil, err
-		}
-		hashes := make([]tlog.Hash, len(indexes))
-		for i := range hashes {
-			from := &innerHashes
-			if isLeaf[i] {
-				from = &leafHashes
-			}
-			hashes[i], *from = (*from)[0], (*from)[1:]
-		}
-		return hashes, nil
-	})
-}
-
+// readAll reads hashes and refuses an answer of fewer or more than asked for.
 func readAll(indexes []int64, read func([]int64) ([]tlog.Hash, error)) ([]tlog.Hash, error) {
 	if len(indexes) == 0 {
 		return nil, nil
