@@ -22,12 +22,14 @@ func (a *applier) discard(kind int, subject, floor int64) error {
 		a.state.id(), kind, subject, floor, a.now)
 }
 
-// Purgeable reports whether a Purge proposed at now, in µs, would remove
-// anything. It costs a few look-ups, whatever there is.
+// Purgeable reports whether a Purge is worth proposing at now, in µs: whether it
+// would remove anything but the results of requests of one hour, which wait for
+// each other, since each Purge leaves one more. It costs a few look-ups, whatever
+// there is.
 func (v *View) Purgeable(now int64) (bool, error) {
 	return v.get(`SELECT 1 WHERE EXISTS (SELECT 1 FROM trash WHERE kind < 3)
  OR (SELECT time FROM trash WHERE kind >= 3 ORDER BY id LIMIT 1) < ?
- OR (SELECT min(time) FROM requests) < ?`, []any{now - deletedKept, now - requestsKept}, new(int))
+ OR (SELECT min(time) FROM requests) < ?`, []any{now - deletedKept, now - requestsKept - hour}, new(int))
 }
 
 // purger removes rows while it may.
