@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -112,6 +113,16 @@ func TestPublishLeavesNoDraftAndTheExactFolder(t *testing.T) {
 	v, err := c.Version(t.Context(), done.Bundle, 2)
 	if err != nil || len(v.Snapshot.Files) != 3 || v.ChangeDescription != "moved" {
 		t.Errorf("version %+v, %v", v, err)
+	}
+	var listed []uint64
+	for v, err := range c.Versions(t.Context(), done.Bundle) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = append(listed, v.Number)
+	}
+	if !slices.Equal(listed, []uint64{1, 2}) {
+		t.Errorf("versions %v", listed)
 	}
 	r, err := c.OpenVersionFile(t.Context(), done.Bundle, 2, "path/now a folder?#%", client.Range{})
 	if got := content(t, r, err); got != "x" {
