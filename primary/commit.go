@@ -45,27 +45,36 @@ func (p *Primary) Commit(ctx context.Context, draft bundle.ID, o CommitOptions) 
 	if err := o.check(); err != nil {
 		return catalog.Version{}, err
 	}
-	d, err := look(ctx, p, draft, (*catalog.View).Draft)
-	if err != nil {
-		return catalog.Version{}, err
-	}
-	leave, err := p.enterCommit(ctx, d)
-	if err != nil {
-		return catalog.Version{}, err
-	}
-	defer leave()
+	// The draft may be gone since, so a repeated call asks for its answer first.
 	r, done, err := p.answered(ctx)
 	if !done && err == nil {
-		r, err = again(func(attempt int) (catalog.Result, error) { return p.commitOnce(ctx, attempt, draft, o) })
+		r, err = p.commit(ctx, draft, o)
 	}
 	if err != nil {
 		return catalog.Version{}, err
 	}
-	v, err := look(ctx, p, bundle.VersionRef{Bundle: d.Bundle, Number: r.Number}, (*catalog.View).Version)
+	v, err := look(ctx, p, bundle.VersionRef{Bundle: r.ID, Number: r.Number}, (*catalog.View).Version)
 	if err == nil {
 		p.metrics.Commit(p.now().Sub(start))
 	}
 	return v, err
+}
+
+func (p *Primary) commit(ctx context.Context, draft bundle.ID, o CommitOptions) (catalog.Result, error) {
+	d, err := look(ctx, p, draft, (*catalog.View).Draft)
+	if err != nil {
+		return catalog.Result{}, err
+	}
+	leave, err := p.enterCommit(ctx, d)
+	if err != nil {
+		return catalog.Result{}, err
+	}
+	defer leave()
+	r, done, err := p.answered(ctx) // the same call may have been under way
+	if done || err != nil {
+		return r, err
+	}
+	return again(func(attempt int) (catalog.Result, error) { return p.commitOnce(ctx, attempt, draft, o) })
 }
 
 // enterCommit waits until no other change of the draft and no other commit of

@@ -65,6 +65,21 @@ func TestARepeatedCommitFindsItsAnswerBehindRefusals(t *testing.T) {
 	}
 }
 
+func TestARepeatedCommitIsAnsweredAfterItsDraftIsGone(t *testing.T) {
+	s := newSite(t)
+	_, d := s.bundle(t)
+	s.patch(t, d.ID, set("a", "1"))
+	ctx := WithRequest(context.Background(), catalog.RequestID{7})
+	v1, err1 := s.Commit(ctx, d.ID, CommitOptions{})
+	if err := s.DeleteDraft(context.Background(), d.ID); err != nil {
+		t.Fatal(err)
+	}
+	v2, err2 := s.Commit(ctx, d.ID, CommitOptions{})
+	if err1 != nil || err2 != nil || v1 != v2 || v1.Number != 1 {
+		t.Fatalf("committed %+v and %+v, %v %v", v1, v2, err1, err2)
+	}
+}
+
 // commitElsewhere commits as another node would: past this one's locks.
 func (s *site) commitElsewhere(t *testing.T, draft bundle.ID) {
 	t.Helper()
