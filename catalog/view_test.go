@@ -103,3 +103,24 @@ func BenchmarkCommit(b *testing.B) {
 		}
 	}
 }
+
+func TestAViewThatPanicsLeavesNoTransactionBehind(t *testing.T) {
+	s := newSite(t)
+	for range 2 * maxReaders {
+		func() {
+			defer func() { _ = recover() }()
+			_ = s.DB.View(context.Background(), func(v *View) error {
+				if _, err := v.Instance(); err != nil {
+					t.Error(err)
+				}
+				panic("a caller's mistake")
+			})
+		}()
+	}
+	s.bundleIn("later")
+	for range 2 * maxReaders {
+		if n := read(s, (*View).LogSize); n != 2 {
+			t.Fatalf("a later view shows a log of %d records, not the newest", n)
+		}
+	}
+}
