@@ -40,8 +40,10 @@ func (a *applier) intake(b Intake) error {
 			p.Name, p.Cursor, b.ExpectCursor).With("cursor", fmt.Sprint(p.Cursor))
 	}
 	if len(b.Note) > 0 {
-		if b.Generation == p.Generation && b.Size < p.Size {
-			return bundle.Errorf(bundle.KindConflict, "a checkpoint of %d records of %s after one of %d", b.Size, p.Name, p.Size)
+		if b.Generation < p.Generation || b.Generation == p.Generation && b.Size < p.Size || b.Issued < p.Issued {
+			return bundle.Errorf(bundle.KindConflict,
+				"the checkpoint of %d records of %s in generation %d is older than the one of %d in generation %d that is known; look again and retry",
+				b.Size, p.Name, b.Generation, p.Size, p.Generation)
 		}
 		p.Note, p.Generation, p.Size, p.Root, p.Issued = b.Note, b.Generation, b.Size, b.Root, b.Issued
 		p.Verified = a.now

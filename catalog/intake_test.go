@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"reflect"
 	"testing"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -144,6 +145,31 @@ func TestAnIntakeFromAnotherCursorChangesNothing(t *testing.T) {
 	s.refused(Intake{Peer: idOf("stranger")}, bundle.KindNotFound, "")
 	missing := p.version(idOf("x"), 1)
 	s.refused(Intake{Peer: p.id, ExpectCursor: 1, Cursor: 2, Items: []IntakeItem{missing}}, bundle.KindBlobGone, "")
+}
+
+func TestAnIntakeWithAnOlderCheckpointChangesNothing(t *testing.T) {
+	s, p := following(t)
+	known := Intake{Peer: p.id, Note: []byte("n"), Generation: 2, Size: 5, Issued: 100}
+	if r := s.do(known); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	before := read(s, func(v *View) (Peer, error) { return v.Peer(p.id) })
+	for name, change := range map[string]func(*Intake){
+		"generation": func(b *Intake) { b.Generation, b.Size, b.Issued = 1, 9, 200 },
+		"size":       func(b *Intake) { b.Size, b.Issued = 4, 200 },
+		"issued":     func(b *Intake) { b.Issued = 99 },
+	} {
+		older := known
+		older.Note, older.Items = []byte("older"), []IntakeItem{p.collection(idOf(name), name)}
+		change(&older)
+		s.refused(older, bundle.KindConflict, "")
+	}
+	if after := read(s, func(v *View) (Peer, error) { return v.Peer(p.id) }); !reflect.DeepEqual(after, before) {
+		t.Errorf("%+v, before %+v", after, before)
+	}
+	if r := s.do(known); r.Err != nil {
+		t.Errorf("the same once more: %v", r.Err)
+	}
 }
 
 func TestOneBundlesFaultLeavesTheOthersAlone(t *testing.T) {

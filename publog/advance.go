@@ -71,15 +71,15 @@ func CheckAdvance(old, next Checkpoint, proof []tlog.Hash) error {
 // freezeAfter before now, [ErrClockSkew] (of [bundle.KindUnavailable]) if more
 // than maxSkew after it.
 func CheckFresh(c Checkpoint, now time.Time, freezeAfter, maxSkew time.Duration) error {
-	age := now.Sub(c.IssuedAt())
+	issued := c.IssuedAt() // compared as times: a Duration cannot hold all differences
 	switch {
-	case age > freezeAfter:
+	case issued.Before(now.Add(-freezeAfter)):
 		return alarm(AlarmFreeze, "the peer answers, but its newest checkpoint was issued %s, %s ago; %s are allowed",
-			stamp(c), age.Round(time.Second), freezeAfter)
-	case -age > maxSkew:
+			stamp(c), now.Sub(issued).Round(time.Second), freezeAfter)
+	case issued.After(now.Add(maxSkew)):
 		return bundle.Errorf(bundle.KindUnavailable,
 			"%w: the peer's checkpoint was issued %s, %s from now by this machine's clock; check both clocks",
-			ErrClockSkew, stamp(c), (-age).Round(time.Second))
+			ErrClockSkew, stamp(c), issued.Sub(now).Round(time.Second))
 	}
 	return nil
 }

@@ -11,6 +11,10 @@ import (
 // MaxRecordSize is the largest encoded record, in bytes.
 const MaxRecordSize = 64 << 10
 
+// maxTime is the last microsecond that dates are written for: later ones have
+// no form in JSON.
+const maxTime = 253402300799999999
+
 // recordFormat is the version of the envelope. What may change without a new
 // one: kinds, and fields added to a kind's body.
 const recordFormat = 1
@@ -179,6 +183,19 @@ func (r *Record) decodeBody(b []byte) error {
 	return nil
 }
 
+// SubjectOf returns what a record that [DecodeRecord] refuses says is its
+// subject, false if that cannot be told: a later format may keep it elsewhere.
+// Nothing else of such a record may be used.
+func SubjectOf(b []byte) (bundle.ID, bool) {
+	var e struct {
+		Subject bundle.ID `cbor:"4,keyasint"`
+	}
+	if len(b) > MaxRecordSize || checkCanonical(b) != nil || decoding.Unmarshal(b, &e) != nil {
+		return bundle.ID{}, false
+	}
+	return e.Subject, e.Subject != bundle.ID{}
+}
+
 func badRecord(err error) error {
 	return bundle.Errorf(bundle.KindInvalid, "not a well-formed record: %w", err)
 }
@@ -195,8 +212,8 @@ func (r *Record) check() error {
 		return fail("the owner's instance is missing")
 	case r.Owner.Epoch == 0:
 		return fail("the owner's epoch is missing; epochs start at 1")
-	case r.Time < 0:
-		return fail("the time lies before 1970")
+	case r.Time < 0 || r.Time > maxTime:
+		return fail("the time lies before 1970 or after 9999")
 	}
 	for k := range kinds {
 		if RecordKind(k) != r.Kind && kinds[k].get != nil && kinds[k].get(r) != nil {

@@ -261,7 +261,7 @@ func TestRecordsRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := plainVersion()
 		r.Critical = rapid.Bool().Draw(t, "critical")
-		r.Time = rapid.Int64Min(0).Draw(t, "time")
+		r.Time = rapid.Int64Range(0, 253402300799999999).Draw(t, "time")
 		r.Owner.Epoch = rapid.Uint64Min(1).Draw(t, "epoch")
 		r.Version.Number = rapid.Uint64Min(1).Draw(t, "number")
 		r.Version.ChangeDescription = rapid.String().Draw(t, "change")

@@ -28,9 +28,11 @@ const (
 	// maxStalls is how often in a row a request may fail without bringing
 	// anything before what it asks for is taken apart.
 	maxStalls = 2
-	// maxFailing is how many bundles in a row may fail before the fault is
-	// taken to be the peer's and not theirs.
+	// maxFailing is how many bundles may fail together before the fault is taken
+	// to be the peer's and not theirs, at first: each time that happens again
+	// without anything taken in between, it is twice as many.
 	maxFailing = 8
+	maxFloods  = 16 // doublings: more than one batch can hold
 )
 
 // wholePeer reports whether an error concerns all that is asked of the peer, or
@@ -104,7 +106,7 @@ func (f *follower) fetchRound(ctx context.Context, b *batch, wants []want) error
 			small = append(small, w)
 		}
 	}
-	faults := &faultList{}
+	faults := &faultList{limit: maxFailing << min(f.floods, maxFloods)}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		return each(gctx, inFlight, chunks(small), func(ctx context.Context, ws []want) error {
@@ -121,6 +123,9 @@ func (f *follower) fetchRound(ctx context.Context, b *batch, wants []want) error
 		})
 	})
 	if err := g.Wait(); err != nil {
+		if len(faults.found) > faults.limit {
+			f.floods++
+		}
 		return err
 	}
 	faults.tell(b)
@@ -239,6 +244,7 @@ func (f *follower) fetchOnce(ctx context.Context, b *batch, wants []want) (came 
 
 // faultList collects bundles that cannot be fetched, from several goroutines.
 type faultList struct {
+	limit int
 	mu    sync.Mutex
 	found map[bundle.ID]error
 }
@@ -252,7 +258,7 @@ func (l *faultList) add(id bundle.ID, err error) error {
 		l.found = make(map[bundle.ID]error)
 	}
 	l.found[id] = err
-	if len(l.found) > maxFailing {
+	if len(l.found) > l.limit {
 		return fmt.Errorf("the files of %d bundles cannot be fetched, the last one says: %w", len(l.found), err)
 	}
 	return nil

@@ -28,7 +28,9 @@ type follower struct {
 	live *live
 
 	client    PeerClient
-	connected string // what the client was made from
+	connected string    // what the client was made from
+	lags      time.Time // since when the peer shows nothing newer than is known; zero if it does
+	floods    int       // how often in a row too many bundles failed at once
 
 	mu     sync.Mutex
 	cancel context.CancelFunc // ends the wait that is going on, nil for none
@@ -229,15 +231,16 @@ func (f *follower) poll(ctx context.Context, peer catalog.Peer, parked []catalog
 		return nil
 	}
 	if err != nil {
-		return f.alarmed(ctx, peer, err, nil)
+		return f.alarmed(ctx, peer, f.lagging(known, err), nil)
 	}
-	verified, err := syndication.Check(known, req, answer, f.cfg.Now(), syndication.Limits{FreezeAfter: f.cfg.FreezeAfter, MaxSkew: f.cfg.MaxSkew})
+	verified, err := syndication.Check(known, req, answer, f.cfg.Now(), f.cfg.limits())
 	if bundle.IsKind(err, bundle.KindForbidden) {
 		return f.unknownKey(ctx, peer, answer, err)
 	}
 	if err != nil {
-		return f.alarmed(ctx, peer, err, evidenceOf(peer, answer))
+		return f.alarmed(ctx, peer, f.lagging(known, err), evidenceOf(peer, answer))
 	}
+	f.lags = time.Time{}
 	f.live.contact(f.cfg.Now(), verified.Checkpoint)
 	if frozen {
 		if err := f.cfg.apply(ctx, catalog.ClearAlarms{Peer: f.id, Alarm: string(publog.AlarmFreeze)}); err != nil {
@@ -249,6 +252,31 @@ func (f *follower) poll(ctx context.Context, peer catalog.Peer, parked []catalog
 		return f.alarmed(ctx, peer, err, nil)
 	}
 	return f.alarmed(ctx, peer, f.news(ctx, peer, parked, verified), nil)
+}
+
+// lagGrace is how long a node of a peer may lag behind what is known, when that
+// is old already because nobody asked for a while: it may just be starting.
+const lagGrace = time.Minute
+
+// lagging makes FREEZE of an answer that is older than what is known, or a
+// refusal because the peer is behind it, once what is known is too old: whoever
+// replays an old answer for ever, or was rolled back, is found out by that.
+func (f *follower) lagging(known syndication.Known, err error) error {
+	if !errors.Is(err, publog.ErrStale) && reasonOf(err) != syndication.ReasonBehind {
+		return err
+	}
+	now := f.cfg.Now()
+	if f.lags.IsZero() {
+		f.lags = now
+	}
+	if freeze := syndication.CheckLag(known, now, f.cfg.limits()); freeze != nil && now.Sub(f.lags) >= lagGrace {
+		return freeze
+	}
+	return err
+}
+
+func (c *Config) limits() syndication.Limits {
+	return syndication.Limits{FreezeAfter: c.FreezeAfter, MaxSkew: c.MaxSkew}
 }
 
 // request is the poll of a peer: how long it may wait depends on what is due.
@@ -298,6 +326,7 @@ func (f *follower) news(ctx context.Context, peer catalog.Peer, parked []catalog
 	if err := f.commit(ctx, peer, v, b); err != nil {
 		return err
 	}
+	f.floods = 0
 	f.live.taken(b.cursor, v.Checkpoint.Size)
 	if n := len(b.all()); n > 0 {
 		f.log.Info("peer: taken in", "records", n, "versions", len(b.versions()), "cursor", b.cursor, "log", v.Checkpoint.Size)
@@ -313,6 +342,9 @@ func (f *follower) alarmed(ctx context.Context, peer catalog.Peer, err error, ev
 	}
 	if e, ok := errors.AsType[*evidenceError](err); ok {
 		evidence = e.evidence
+	}
+	if evidence == nil {
+		evidence = evidenceOf(peer, &syndication.PollAnswer{})
 	}
 	f.live.failed(err)
 	f.live.state(StateAlarmed)
@@ -338,7 +370,7 @@ func (e *evidenceError) Unwrap() error { return e.error }
 func evidenceOf(peer catalog.Peer, answer *syndication.PollAnswer) []byte {
 	b, err := json.Marshal(struct {
 		Known       string   `json:"known_checkpoint,omitempty"`
-		Answer      string   `json:"answered_checkpoint"`
+		Answer      string   `json:"answered_checkpoint,omitempty"`
 		Consistency []string `json:"consistency,omitempty"`
 		Records     []string `json:"records,omitempty"`
 	}{string(peer.Note), string(answer.Note), texts(answer.Consistency), leaves(answer.Entries)})

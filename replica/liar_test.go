@@ -23,11 +23,12 @@ type liar struct {
 	t     *testing.T
 	north *site
 
-	mu    sync.Mutex
-	poll  func(req syndication.PollRequest, honest *syndication.PollAnswer) *syndication.PollAnswer
-	log   *forgery // answers requests for records, if set
-	frame func(f bundle.Frame) bundle.Frame
-	polls chan struct{} // one token for each poll that was answered with a lie
+	mu     sync.Mutex
+	poll   func(req syndication.PollRequest, honest *syndication.PollAnswer) *syndication.PollAnswer
+	log    *forgery // answers requests for records, if set
+	frame  func(f bundle.Frame) bundle.Frame
+	refuse error         // answers polls, if set
+	polls  chan struct{} // one token for each poll that was answered with a lie
 }
 
 func newLiar(t *testing.T, north *site) *liar {
@@ -45,8 +46,12 @@ func (l *liar) lie(fn func(req syndication.PollRequest, honest *syndication.Poll
 
 func (l *liar) Poll(ctx context.Context, req syndication.PollRequest) (*syndication.PollAnswer, error) {
 	l.mu.Lock()
-	poll := l.poll
+	poll, refuse := l.poll, l.refuse
 	l.mu.Unlock()
+	if refuse != nil {
+		l.told()
+		return nil, refuse
+	}
 	if poll == nil {
 		req.Wait = min(req.Wait, 50*time.Millisecond) // so that lies are told soon
 		return l.PeerClient.Poll(ctx, req)
@@ -56,11 +61,30 @@ func (l *liar) Poll(ctx context.Context, req syndication.PollRequest) (*syndicat
 	if err != nil {
 		return nil, err
 	}
+	l.told()
+	return poll(req, honest), nil
+}
+
+func (l *liar) told() {
 	select {
 	case l.polls <- struct{}{}:
 	default:
 	}
-	return poll(req, honest), nil
+}
+
+// replays makes the liar answer every poll with the checkpoint before the one
+// that is known: genuine, and older.
+func (l *liar) replays(south *site) {
+	old := south.peer(l.north.id())
+	l.north.clock.advance(2 * time.Minute)
+	l.north.propose(catalog.CreateCollection{ID: bundle.NewID(), Title: "another"}) // wakes the publisher
+	south.await("a newer checkpoint", func(v *catalog.View) (bool, error) {
+		p, err := v.Peer(l.north.id())
+		return err == nil && p.Issued > old.Issued && p.Size > old.Size, err
+	})
+	l.lie(func(req syndication.PollRequest, a *syndication.PollAnswer) *syndication.PollAnswer {
+		return &syndication.PollAnswer{Note: old.Note, Next: req.From, GrantRevision: req.GrantRevision, Descriptor: a.Descriptor}
+	})
 }
 
 func (l *liar) Records(ctx context.Context, req syndication.RecordsRequest) (*syndication.RecordsAnswer, error) {
@@ -217,7 +241,7 @@ func TestALyingPeerIsRefusedByName(t *testing.T) {
 		l.mu.Lock()
 		l.frame = nil
 		l.mu.Unlock()
-		if err := r.ClearAlarm(t.Context(), l.north.id(), string(publog.AlarmAltered)); err != nil {
+		if err := r.cfg.apply(t.Context(), catalog.ClearAlarms{Peer: l.north.id(), Alarm: string(publog.AlarmAltered)}); err != nil {
 			t.Fatal(err)
 		}
 		south.awaitVersion(next)
@@ -281,6 +305,32 @@ func TestALyingPeerIsRefusedByName(t *testing.T) {
 			t.Fatalf("alarms: %+v", p.Alarms)
 		}
 	})
+	t.Run("it replays an old answer for ever", func(t *testing.T) {
+		l, south, served, _ := lying(t)
+		l.replays(south)
+		<-l.polls
+		<-l.polls
+		if p := south.peer(l.north.id()); len(p.Alarms) != 0 {
+			t.Fatalf("alarms: %+v", p.Alarms)
+		}
+		l.north.clock.advance(16 * time.Minute)
+		l.wantRefusal(south, publog.AlarmFreeze, served)
+
+		l.lie(nil)
+		next := l.north.publish(served.Bundle, map[string]string{"a": "good"})
+		south.awaitVersion(next)
+		south.wantCopy(l.north)
+	})
+	t.Run("it was rolled back and says that it is behind", func(t *testing.T) {
+		l, south, served, _ := lying(t)
+		l.mu.Lock()
+		l.refuse = bundle.Errorf(bundle.KindUnavailable, "catching up").With("reason", syndication.ReasonBehind)
+		l.mu.Unlock()
+		<-l.polls
+		<-l.polls
+		l.north.clock.advance(16 * time.Minute)
+		l.wantRefusal(south, publog.AlarmFreeze, served)
+	})
 	t.Run("it publishes another's bundle", func(t *testing.T) {
 		l, south, served, _ := lying(t)
 		g := l.forge(south.peer(l.north.id()).Size)
@@ -324,6 +374,37 @@ func TestARecordThatDoesNotContinueItsBundleHoldsItAlone(t *testing.T) {
 	})
 	if p := south.awaitParked(l.north.id(), served.Bundle); p.Reason != reasonChain {
 		t.Errorf("the bundle is aside as %+v", p)
+	}
+	if got := south.files(served); got["a"] != "honest" {
+		t.Errorf("what was verified is served as %v", got)
+	}
+}
+
+func TestARecordThatCannotBeReadHoldsItsBundleAlone(t *testing.T) {
+	l, south, served, _ := lying(t)
+	other := l.north.publish(l.north.bundle(l.north.collection("d"), "d"), map[string]string{"d": "other"})
+	south.awaitVersion(other)
+	g := l.forge(south.peer(l.north.id()).Size)
+	prev := must(publog.DecodeRecord(g.entries[len(g.entries)-1].Body))(t)
+	body := g.version(l.north.id(), other.Bundle, 2, g.entries[len(g.entries)-1].LeafHash())
+	if prev.Subject != other.Bundle || body[2] != 1 {
+		t.Fatalf("the last record is %+v, and the new one does not begin with its format", prev)
+	}
+	body[2] = 2 // a later format
+	g.add(publog.Salt{1}, body)
+	g.add(publog.Salt{2}, []byte{0xa1, 0x01, 0x03}) // and one that tells nothing
+	l.lie(func(req syndication.PollRequest, _ *syndication.PollAnswer) *syndication.PollAnswer {
+		return g.answer(req, l.north.clock.Now())
+	})
+	if p := south.awaitParked(l.north.id(), other.Bundle); p.Reason != reasonUnknown || !p.Held {
+		t.Errorf("the bundle is aside as %+v", p)
+	}
+	south.await("the cursor passed it", func(v *catalog.View) (bool, error) {
+		p, err := v.Peer(l.north.id())
+		return err == nil && p.Cursor == int64(len(g.entries)), err
+	})
+	if p := south.peer(l.north.id()); len(p.Alarms) != 0 {
+		t.Errorf("alarms: %+v", p.Alarms)
 	}
 	if got := south.files(served); got["a"] != "honest" {
 		t.Errorf("what was verified is served as %v", got)

@@ -131,10 +131,13 @@ func (f *follower) pick(ctx context.Context, peer catalog.Peer, parked []catalog
 // record looks at one record, and reports whether something is missing before
 // it.
 func (s *selection) record(rec syndication.VerifiedRecord) (gap bool, err error) {
-	r := rec.Record
-	if r == nil || r.Subject == (bundle.ID{}) || s.aside[r.Subject] || s.batch.failed(r.Subject) {
+	if rec.Subject == (bundle.ID{}) || s.aside[rec.Subject] || s.batch.failed(rec.Subject) {
 		return false, nil
 	}
+	if rec.Unreadable != nil {
+		return false, s.unreadable(rec)
+	}
+	r := rec.Record
 	it := &item{VerifiedRecord: rec}
 	if collection, err := s.aboutCollection(r); err != nil || collection {
 		if err == nil && s.followsCollection(r.Subject) {
@@ -159,6 +162,19 @@ func (s *selection) record(rec syndication.VerifiedRecord) (gap bool, err error)
 		return true, nil // moved to where it is followed: all of it is wanted now
 	}
 	return s.next(it, st)
+}
+
+// unreadable holds the bundle of a record that this program cannot read. Of one
+// that is not followed nothing is wanted, and one that does not tell its subject
+// leaves a gap in its bundle's chain, which the next record shows.
+func (s *selection) unreadable(rec syndication.VerifiedRecord) error {
+	st, err := s.state(rec.Subject)
+	if err != nil || !s.follows(rec.Subject, st) {
+		return err
+	}
+	s.batch.failSubject(rec.Subject, fault{reason: reasonUnknown, held: true, index: rec.Index, detail: fmt.Sprintf(
+		"record %d cannot be read: %v", rec.Index, rec.Unreadable)})
+	return nil
 }
 
 // next adds a record of a followed bundle, if it is the next one.

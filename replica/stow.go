@@ -18,6 +18,7 @@ const (
 	// a pack's worth.
 	groupBytes  = 8 << 20
 	groupFrames = 8192
+	groupOpened = 64 << 20 // decompressed: pages are kept in memory until their group is stored
 
 	// locateBlobs is how many locations one command carries: some 300 KiB.
 	locateBlobs = 2500
@@ -37,6 +38,7 @@ type stow struct {
 	adding sync.Mutex // held while a group is filled, and while a full one waits
 	group  []bundle.Frame
 	bytes  int
+	opened int64 // bytes of the group's blobs
 
 	mu      sync.Mutex
 	seen    map[bundle.Digest]bool
@@ -92,7 +94,8 @@ func (s *stow) add(ctx context.Context, frame bundle.Frame) error {
 	defer s.adding.Unlock()
 	s.group = append(s.group, frame)
 	s.bytes += frame.EncodedLen()
-	if s.bytes < groupBytes && len(s.group) < groupFrames {
+	s.opened += frame.Size
+	if s.bytes < groupBytes && s.opened < groupOpened && len(s.group) < groupFrames {
 		return nil
 	}
 	select {
@@ -101,7 +104,7 @@ func (s *stow) add(ctx context.Context, frame bundle.Frame) error {
 		return local(context.Cause(ctx))
 	}
 	group := s.group
-	s.group, s.bytes = nil, 0
+	s.group, s.bytes, s.opened = nil, 0, 0
 	s.spawn(func(ctx context.Context) error {
 		located, err := s.put(ctx, group)
 		if err == nil {
@@ -185,7 +188,7 @@ func (s *stow) settle(ctx context.Context) error {
 	}
 	s.adding.Lock()
 	group := s.group
-	s.group, s.bytes = nil, 0
+	s.group, s.bytes, s.opened = nil, 0, 0
 	s.adding.Unlock()
 	if len(group) > 0 {
 		located, err := s.put(ctx, group)

@@ -65,8 +65,14 @@ type Verified struct {
 type VerifiedRecord struct {
 	Index  int64
 	Leaf   bundle.Digest
-	Body   []byte         // as it came
-	Record *publog.Record // nil if it was redacted
+	Body   []byte         // as it came; nil if it was redacted
+	Record *publog.Record // nil if it was redacted or is Unreadable
+
+	// Unreadable is why a record that stands in the log is none that this
+	// program can read, for instance one of a later format. It concerns Subject,
+	// which is zero if the record does not tell.
+	Unreadable error
+	Subject    bundle.ID
 }
 
 // Check verifies an answer against what was asked and what was known. It does
@@ -74,8 +80,8 @@ type VerifiedRecord struct {
 //
 //   - [publog.AlarmError]: ROLLBACK and FORK for a log that does not extend the
 //     known one, FREEZE for a checkpoint that is too old, ALTERED for what does
-//     not verify or is malformed, WRONG_OWNER for what is another instance's,
-//     ENDLESS for more than was asked for
+//     not verify, WRONG_OWNER for what is another instance's, ENDLESS for more
+//     than was asked for
 //   - [publog.ErrStale] and [publog.ErrClockSkew] in the chain: no alarms
 //   - of [bundle.KindForbidden]: signed with no known log key; refresh the
 //     descriptor and poll again
@@ -110,6 +116,20 @@ func Check(known Known, req PollRequest, ans *PollAnswer, now time.Time, limits 
 		Checkpoint: checkpoint, Note: ans.Note, Records: records, Next: ans.Next,
 		GrantRevision: ans.GrantRevision, Descriptor: ans.Descriptor,
 	}, nil
+}
+
+// CheckLag judges a peer that answers, but shows nothing newer than what is
+// known: FREEZE if that is too old by now, and nil else.
+func CheckLag(known Known, now time.Time, limits Limits) error {
+	if known.Checkpoint == (publog.Checkpoint{}) {
+		return nil
+	}
+	limits = limits.withDefaults()
+	err := publog.CheckFresh(known.Checkpoint, now, limits.FreezeAfter, limits.MaxSkew)
+	if _, ok := publog.AlarmOf(err); !ok {
+		return nil
+	}
+	return err
 }
 
 // checkPage holds a page against what was asked for.
@@ -155,7 +175,7 @@ func CheckRecords(at publog.Checkpoint, req RecordsRequest, ans *RecordsAnswer) 
 		return nil, err
 	}
 	for _, r := range records {
-		if r.Record != nil && !req.wants(r) {
+		if !req.wants(r) {
 			return nil, alarm(publog.AlarmAltered, "the peer sent record %d, which was not asked for", r.Index)
 		}
 	}
@@ -164,8 +184,14 @@ func CheckRecords(at publog.Checkpoint, req RecordsRequest, ans *RecordsAnswer) 
 
 // wants reports whether a record is one that was asked for.
 func (r RecordsRequest) wants(rec VerifiedRecord) bool {
+	if len(r.Versions) == 0 && rec.Index < r.From {
+		return false
+	}
+	if rec.Record == nil {
+		return true // nobody can tell
+	}
 	if len(r.Versions) == 0 {
-		return rec.Record.Subject == r.Subject && rec.Index >= r.From
+		return rec.Record.Subject == r.Subject
 	}
 	for _, v := range r.Versions {
 		if rec.Record.Subject == v.Bundle && (rec.Record.Version == nil || rec.Record.Version.Number == v.Number) {
@@ -176,7 +202,8 @@ func (r RecordsRequest) wants(rec VerifiedRecord) bool {
 }
 
 // checkEntries verifies that entries stand in the checkpoint's log, decodes
-// them, and refuses what the instance may not publish.
+// them, and refuses what the instance may not publish. A record that the log
+// proves and this program cannot read is no lie.
 func checkEntries(instance bundle.ID, at publog.Checkpoint, entries []publog.Entry, proof []tlog.Hash) ([]VerifiedRecord, error) {
 	leaves := make([]publog.Leaf, len(entries))
 	for i, e := range entries {
@@ -187,18 +214,21 @@ func checkEntries(instance bundle.ID, at publog.Checkpoint, entries []publog.Ent
 	}
 	records := make([]VerifiedRecord, len(entries))
 	for i, e := range entries {
-		records[i] = VerifiedRecord{Index: e.Index, Leaf: bundle.Digest(leaves[i].Hash), Body: e.Body}
+		records[i] = VerifiedRecord{Index: e.Index, Leaf: bundle.Digest(leaves[i].Hash)}
 		if e.Redacted != (tlog.Hash{}) {
-			continue
+			continue // no hash covers what else came with it
 		}
+		records[i].Body = e.Body
 		rec, err := publog.DecodeRecord(e.Body)
 		if err != nil {
-			return nil, alarm(publog.AlarmAltered, "record %d: %v", e.Index, err)
+			records[i].Unreadable = err
+			records[i].Subject, _ = publog.SubjectOf(e.Body)
+			continue
 		}
 		if rec.Owner.Instance != instance {
 			return nil, alarm(publog.AlarmWrongOwner, "record %d of instance %s's log is one of instance %s", e.Index, instance, rec.Owner.Instance)
 		}
-		records[i].Record = rec
+		records[i].Record, records[i].Subject = rec, rec.Subject
 	}
 	return records, nil
 }

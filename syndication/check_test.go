@@ -236,10 +236,6 @@ func TestLyingAnswersRaiseTheirAlarm(t *testing.T) {
 			l.add(idB, 1, idB)
 			return l.answer(req, later, 10)
 		}},
-		{"a signed record that is none", publog.AlarmAltered, func(t *testing.T, l *testLog, req PollRequest) *PollAnswer {
-			l.addBody([]byte("garbage"))
-			return l.answer(req, later, 10)
-		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -312,4 +308,51 @@ func TestSingleRecordsAreHeldAgainstWhatWasAskedFor(t *testing.T) {
 	bad.Proof = bad.Proof[1:]
 	_, err = CheckRecords(at, one, bad)
 	wantAlarm(t, "another proof", err, publog.AlarmAltered)
+}
+
+func TestAProvenRecordThatCannotBeReadIsNoAlarm(t *testing.T) {
+	l, known, req := north(t)
+	l.addBody([]byte{0xa1, 0x01, 0x02}) // of format 2, without a subject
+	v, err := Check(known, req, l.answer(req, testNow, 9, 10), testNow, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := v.Records[1]; r.Record != nil || r.Unreadable == nil || r.Subject != (bundle.ID{}) {
+		t.Errorf("the record is %+v", r)
+	}
+	if r := v.Records[0]; r.Record == nil || r.Unreadable != nil || r.Subject != idB {
+		t.Errorf("the record before it is %+v", r)
+	}
+}
+
+func TestNothingComesWithARedactedRecord(t *testing.T) {
+	l, known, req := north(t)
+	a := l.answer(req, testNow, 9)
+	a.Entries[0] = publog.Entry{Index: 9, Redacted: a.Entries[0].LeafHash(), Body: []byte("covered by no hash")}
+	v, err := Check(known, req, a, testNow, Limits{})
+	if err != nil || v.Records[0].Body != nil || v.Records[0].Record != nil {
+		t.Errorf("%+v, %v", v, err)
+	}
+	at := l.checkpoint(10, testNow)
+	_, err = CheckRecords(at, RecordsRequest{Subject: idB, From: 10, Size: 10}, &RecordsAnswer{Size: 10, Entries: a.Entries, Proof: a.Proof, More: true})
+	wantAlarm(t, "redacted records from before what was asked for", err, publog.AlarmAltered)
+}
+
+func TestACheckpointFromTheEndOfTimeIsAClockThatIsWrong(t *testing.T) {
+	l, known, req := north(t)
+	for _, issued := range []time.Time{time.UnixMicro(1<<63 - 1), testNow.AddDate(1000, 0, 0), testNow.Add(time.Hour)} {
+		if _, err := Check(known, req, l.answer(req, issued, 9), testNow, Limits{}); !errors.Is(err, publog.ErrClockSkew) {
+			t.Errorf("issued %s: %v", issued, err)
+		}
+	}
+}
+
+func TestAPeerThatShowsNothingNewerFreezes(t *testing.T) {
+	_, known, _ := north(t)
+	wantAlarm(t, "an hour", CheckLag(known, testNow.Add(time.Hour), Limits{}), publog.AlarmFreeze)
+	for name, k := range map[string]Known{"a minute": known, "nothing known": {Instance: idA}} {
+		if err := CheckLag(k, testNow, Limits{}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
