@@ -110,7 +110,7 @@ func (i *Instance) newAPI(ctx context.Context) (*rest.API, error) {
 		Primary: i.primary, Proposer: i.node, Catalog: i.catalog, Contents: i.contents, URLSigner: signer,
 		Now: i.now, Logger: i.log, Metrics: i.metrics, PublicURL: i.cfg.PublicURL,
 		Version: version, Revision: revision,
-		Read: i.read, Peering: peering{i}, SyncStatus: i.replica.Status, ClusterStatus: i.clusterStatus,
+		Read: i.read, Peering: peering{i}, SyncStatus: i.replica.Status, Release: i.replica.Release, ClusterStatus: i.clusterStatus,
 	}
 	if i.cfg.Gatherer != nil {
 		cfg.MetricsHandler = promhttp.HandlerFor(i.cfg.Gatherer, promhttp.HandlerOpts{})

@@ -183,6 +183,14 @@ func (c *Client) RemovePeer(ctx context.Context, peer string) error {
 	return c.call(ctx, request{method: http.MethodDelete, path: adminBase + "peers/" + url.PathEscape(peer)}, nil)
 }
 
+// ReleaseBundle has a bundle of a peer that was set aside tried again at once.
+// For what was held back as a question, that is the answer: go on.
+func (c *Client) ReleaseBundle(ctx context.Context, peer string, b bundle.ID) error {
+	return c.call(ctx, request{
+		method: http.MethodPost, path: adminBase + "peers/" + url.PathEscape(peer) + "/resume", in: map[string]bundle.ID{"bundle": b},
+	}, nil)
+}
+
 // ResumePeer ends an alarm of a peer, all of them if alarm is empty, so that
 // intake goes on.
 func (c *Client) ResumePeer(ctx context.Context, peer, alarm string) error {

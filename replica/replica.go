@@ -223,12 +223,6 @@ func (r *Replica) peers(ctx context.Context) (peers []catalog.Peer, err error) {
 	return peers, err
 }
 
-// ClearAlarm ends an alarm about a peer, all of them when alarm is "", and lets
-// intake from it go on. The operator calls it once the cause is understood.
-func (r *Replica) ClearAlarm(ctx context.Context, peer bundle.ID, alarm string) error {
-	return r.cfg.apply(ctx, catalog.ClearAlarms{Peer: peer, Alarm: alarm})
-}
-
 // Release has a bundle that was set aside tried again at once. For what was
 // held back as a question, such as a withdrawal of too many bundles together,
 // that is the answer: go on. KindNotFound if the bundle is not set aside.

@@ -66,6 +66,8 @@ type Config struct {
 
 	// Peering makes and takes invitations; nil: the routes answer 503.
 	Peering Peering
+	// Release has a bundle that was set aside tried again at once; nil: 503.
+	Release func(ctx context.Context, peer, bundle bundle.ID) error
 	// SyncStatus and ClusterStatus describe the state of this process; nil:
 	// their routes answer 503.
 	SyncStatus    func(ctx context.Context) ([]replica.PeerStatus, error)

@@ -102,12 +102,26 @@ func removePeer(x *exchange) error {
 
 func resumePeer(x *exchange) error {
 	var in struct {
-		Alarm string `json:"alarm"`
+		Alarm  string     `json:"alarm"`
+		Bundle *bundle.ID `json:"bundle"`
 	}
 	if err := x.decode(&in); err != nil {
 		return err
 	}
-	return x.onPeer(func(id bundle.ID) catalog.Body { return catalog.ClearAlarms{Peer: id, Alarm: in.Alarm} })
+	if in.Bundle == nil {
+		return x.onPeer(func(id bundle.ID) catalog.Body { return catalog.ClearAlarms{Peer: id, Alarm: in.Alarm} })
+	}
+	if x.cfg.Release == nil {
+		return unavailable("The following of peers")
+	}
+	p, err := x.peer()
+	if err != nil {
+		return err
+	}
+	if err := x.cfg.Release(x.r.Context(), p.ID, *in.Bundle); err != nil {
+		return err
+	}
+	return x.done()
 }
 
 func setGrants(x *exchange) error {

@@ -315,6 +315,10 @@ func TestTwoSitesByHand(t *testing.T) {
 		t.Errorf("a write to the copy: %v\n%s", err, out)
 	}
 	south.ok("peer", "resume", "north")
+	out, err = south.command("peer", "resume", "north", "--bundle", name).CombinedOutput()
+	if exitCode(err) != exitFailed || !strings.Contains(string(out), "not set aside") {
+		t.Errorf("a bundle that was not set aside was released: %v\n%s", err, out)
+	}
 	south.ok("peer", "remove", "north")
 	south.ok("bundle", "show", name)
 	if err := south.command("peer", "remove", "north").Run(); exitCode(err) != exitFailed {

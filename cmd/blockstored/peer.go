@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -207,12 +208,18 @@ func (m *Main) peerRemoveCommand() *cobra.Command {
 }
 
 func (m *Main) peerResumeCommand() *cobra.Command {
-	var alarm string
+	var alarm, released string
 	cmd := &cobra.Command{
-		Use: "resume PEER", Short: "End the alarms of a peer, so that what it publishes is taken in again",
+		Use: "resume PEER", Short: "End the alarms of a peer, or try a bundle again that was set aside",
+		Long: "Ends the alarms of a peer, so that what it publishes is taken in again. With --bundle, has one bundle of it\n" +
+			"that was parked or held tried again at once: for a question, such as a withdrawal of many bundles together,\n" +
+			"that is the answer yes.",
 		Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return m.withClient(func(c *client.Client) error {
+				if released != "" {
+					return m.releaseBundle(cmd.Context(), c, args[0], released)
+				}
 				if err := c.ResumePeer(cmd.Context(), args[0], alarm); err != nil {
 					return named(err, "peer", args[0])
 				}
@@ -222,5 +229,18 @@ func (m *Main) peerResumeCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&alarm, "alarm", "", "end only the alarm of this `name`")
+	cmd.Flags().StringVar(&released, "bundle", "", "try the bundle of this `uuid` again, and leave alarms as they are")
+	cmd.MarkFlagsMutuallyExclusive("alarm", "bundle")
 	return cmd
+}
+
+func (m *Main) releaseBundle(ctx context.Context, c *client.Client, peer, uuid string) error {
+	id, err := parseID("--bundle", uuid)
+	if err != nil {
+		return err
+	}
+	if err := c.ReleaseBundle(ctx, peer, id); err != nil {
+		return err
+	}
+	return m.result(map[string]string{"released": id.String()}, func(w io.Writer) { fmt.Fprintf(w, "bundle %s is tried again\n", id) })
 }
