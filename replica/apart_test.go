@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
@@ -42,5 +43,60 @@ func TestManyBundlesThatCannotBeHadDoNotStopTheOthers(t *testing.T) {
 	})
 	if p := south.peer(north.id()); len(p.Alarms) != 0 {
 		t.Errorf("alarms: %+v", p.Alarms)
+	}
+}
+
+func TestAManifestThatLiesAboutSizesHoldsItsBundleAlone(t *testing.T) {
+	north, south := two(t)
+	mine := south.bundle(south.collection("mine"), "mine")
+	south.publish(mine, map[string]string{"m": "shared"}) // so that nothing is fetched that would show it
+	c := north.collection("c")
+	north.publish(north.bundle(c, "stores"), map[string]string{"s": "shared", "t": "other"})
+	lies := func(slug string, files ...bundle.File) bundle.ID {
+		b := north.bundle(c, slug)
+		north.publishSnapshot(b, &bundle.Snapshot{Files: files})
+		return b
+	}
+	here := lies("here", bundle.File{Path: "a", Digest: bundle.DigestOf([]byte("shared")), Size: 1 << 40})
+	coming := lies("coming", bundle.File{Path: "a", Digest: bundle.DigestOf([]byte("other")), Size: 4})
+	good := north.publish(north.bundle(c, "good"), map[string]string{"a": "shared", "b": "good"})
+	south.follow(nil)
+	south.awaitVersion(good)
+	for _, id := range []bundle.ID{here, coming} {
+		if p := south.awaitParked(north.id(), id); p.Reason != reasonManifest || !p.Held {
+			t.Errorf("the bundle is aside as %+v", p)
+		}
+	}
+	if p := south.peer(north.id()); len(p.Alarms) != 0 {
+		t.Errorf("alarms: %+v", p.Alarms)
+	}
+}
+
+func TestAPeerThatNeverLetsAPollWaitIsAskedLessOften(t *testing.T) {
+	l, south, served, r := lying(t)
+	r.stop()
+	rested := make(chan struct{}, 1)
+	south.follow(l.wrap, func(c *Config) {
+		c.Pause = func(ctx context.Context, d time.Duration) error {
+			if d == firstPause {
+				select {
+				case rested <- struct{}{}:
+				default:
+				}
+			}
+			return pause(ctx, time.Millisecond)
+		}
+	})
+	g := l.forge(south.peer(l.north.id()).Size)
+	l.lie(func(req syndication.PollRequest, _ *syndication.PollAnswer) *syndication.PollAnswer {
+		return g.answer(req, l.north.clock.Now()) // a new checkpoint of the same log, each time
+	})
+	select {
+	case <-rested:
+	case <-time.After(patience):
+		t.Error("the peer is asked again at once, for ever")
+	}
+	if got := south.files(served); got["a"] != "honest" {
+		t.Errorf("what was verified is served as %v", got)
 	}
 }

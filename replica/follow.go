@@ -31,6 +31,7 @@ type follower struct {
 	connected string    // what the client was made from
 	lags      time.Time // since when the peer shows nothing newer than is known; zero if it does
 	floods    int       // how often in a row too many bundles failed at once
+	reread    time.Time // when the log was last read again from its start because of new grants
 
 	mu     sync.Mutex
 	cancel context.CancelFunc // ends the wait that is going on, nil for none
@@ -223,6 +224,7 @@ func (f *follower) poll(ctx context.Context, peer catalog.Peer, parked []catalog
 		return err
 	}
 	req := f.request(peer, known, parked, frozen)
+	asked := f.cfg.Now()
 	wctx, done := f.waiting(ctx)
 	answer, err := f.client.Poll(wctx, req)
 	poked := wctx.Err() != nil && ctx.Err() == nil
@@ -251,7 +253,13 @@ func (f *follower) poll(ctx context.Context, peer catalog.Peer, parked []catalog
 	if err := f.follows(ctx, peer, verified.Descriptor); err != nil {
 		return f.alarmed(ctx, peer, err, nil)
 	}
-	return f.alarmed(ctx, peer, f.news(ctx, peer, parked, verified), nil)
+	if err := f.news(ctx, peer, parked, verified); err != nil {
+		return f.alarmed(ctx, peer, err, nil)
+	}
+	if verified.Next == peer.Cursor && verified.GrantRevision == peer.SeenGrantRevision && f.cfg.Now().Sub(asked) < req.Wait/2 {
+		f.rest(ctx, firstPause) // it should have waited; each checkpoint costs a command here
+	}
+	return nil
 }
 
 // lagGrace is how long a node of a peer may lag behind what is known, when that
@@ -308,6 +316,11 @@ func selectors(peer catalog.Peer) []catalog.Selector {
 func (f *follower) news(ctx context.Context, peer catalog.Peer, parked []catalog.ParkedBundle, v *syndication.Verified) error {
 	if v.GrantRevision != peer.SeenGrantRevision && peer.Cursor > 0 {
 		f.log.Info("peer: its grants for this instance changed; the log is read again from its start")
+		if now := f.cfg.Now(); now.Sub(f.reread) < firstPause {
+			f.rest(ctx, firstPause)
+		} else {
+			f.reread = now
+		}
 		if err := f.unparkAll(ctx, parked); err != nil {
 			return err
 		}

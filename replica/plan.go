@@ -305,9 +305,12 @@ type plan struct {
 // is stored. It cuts the batch where it gets too much for one step.
 func (f *follower) plan(ctx context.Context, b *batch) (*plan, error) {
 	p := &plan{}
-	wanted := make(map[bundle.Digest]bool)
+	wanted := make(map[bundle.Digest]int64) // the size
 	files := 0
 	for _, it := range b.versions() {
+		if b.failed(it.subject()) {
+			continue
+		}
 		if files > batchFiles || p.bytes > batchBytes {
 			if !it.linked && it.Index > b.items[0].Index {
 				b.cut(it.Index)
@@ -319,13 +322,23 @@ func (f *follower) plan(ctx context.Context, b *batch) (*plan, error) {
 			return nil, err
 		}
 		files += len(news)
-		missing, err := f.missing(ctx, it, news)
+		missing, lie, err := f.missing(ctx, it, news)
 		if err != nil {
 			return nil, err
 		}
+		if lie != "" {
+			b.fail(it, fault{reason: reasonManifest, held: true, detail: lie})
+			continue
+		}
 		for _, w := range missing {
-			if !wanted[w.file.Digest] {
-				wanted[w.file.Digest] = true
+			size, ok := wanted[w.file.Digest]
+			if ok && size != w.file.Size {
+				b.fail(it, fault{reason: reasonManifest, held: true, detail: fmt.Sprintf(
+					"file %q of version %d has %d bytes in its manifest, and %d where it stands elsewhere", w.file.Path, w.ref.Number, w.file.Size, size)})
+				break
+			}
+			if !ok {
+				wanted[w.file.Digest] = w.file.Size
 				p.wants = append(p.wants, w)
 				p.bytes += w.file.Size
 			}
@@ -374,22 +387,33 @@ func (f *follower) newFiles(ctx context.Context, b *batch, it *item) ([]want, er
 var errEnough = errors.New("all files were found")
 
 // missing returns the files that are not stored here, and notes on the item
-// what has to be when it becomes visible.
-func (f *follower) missing(ctx context.Context, it *item, news []want) ([]want, error) {
+// what has to be when it becomes visible. Of those that are here, nothing is
+// fetched that would show that the manifest gives another size: lie says so.
+func (f *follower) missing(ctx context.Context, it *item, news []want) (missing []want, lie string, err error) {
 	ds := make([]bundle.Digest, len(news))
 	for i, w := range news {
 		ds[i] = w.file.Digest
 	}
 	it.needs = ds
-	gone := make(map[bundle.Digest]bool)
-	err := f.cfg.Catalog.View(ctx, func(v *catalog.View) error {
-		missing, err := v.MissingBlobs(ds)
-		for _, d := range missing {
-			gone[d] = true
-		}
+	var here map[bundle.Digest]bundle.Located
+	err = f.cfg.Catalog.View(ctx, func(v *catalog.View) (err error) {
+		here, err = v.Blobs(ds)
 		return err
 	})
-	return slices.DeleteFunc(news, func(w want) bool { return !gone[w.file.Digest] }), err
+	if err != nil {
+		return nil, "", err
+	}
+	for _, w := range news {
+		l, ok := here[w.file.Digest]
+		switch {
+		case !ok:
+			missing = append(missing, w)
+		case l.Size != w.file.Size:
+			return nil, fmt.Sprintf("the manifest of version %d gives file %q %d bytes, and it has %d; its primary must publish it anew",
+				w.ref.Number, w.file.Path, w.file.Size, l.Size), nil
+		}
+	}
+	return missing, "", nil
 }
 
 // checkWhole holds the batch against the catalog once more before it becomes

@@ -129,8 +129,12 @@ func (r *Replica) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err != nil {
-			return err
+		if err != nil { // whoever is followed is followed on
+			r.cfg.Logger.Error("peers: the catalog cannot be read; trying again", "error", err)
+			if pause(ctx, firstPause) != nil {
+				return nil
+			}
+			continue
 		}
 		here := make(map[bundle.ID]bool, len(peers))
 		for _, p := range peers {

@@ -126,6 +126,14 @@ func TestClientBoundsWhatAPeerSends(t *testing.T) {
 	})); err != nil {
 		t.Errorf("an honest page: %v", err)
 	}
+	later := "a page of a later format"
+	c = lyingPeer(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", mediaFrames)
+		w.Write(frames(later))
+	})
+	if err := c.Manifests(t.Context(), []ManifestWant{{Ref: ref, Manifest: bundle.DigestOf([]byte(later))}}, keep); err != nil {
+		t.Errorf("a page that was published and cannot be read: %v", err)
+	}
 }
 
 func TestClientKeepsWhatCameBeforeTheLineBroke(t *testing.T) {

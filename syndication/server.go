@@ -242,9 +242,9 @@ func (x *exchange) waits(d time.Duration) {
 	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(d + writeTimeout))
 }
 
-// known wraps a handler for peers alone: it checks who asks, before it reads
-// more of the request than its head, and that this peer does not ask too much
-// at a time.
+// known wraps a handler for peers alone: it checks who asks, and that this peer
+// does not ask too much at a time, before it reads more of the request than its
+// head.
 func (s *Server) known(h func(*exchange) error) func(*exchange) error {
 	return func(x *exchange) error {
 		now := s.cfg.Now()
@@ -272,6 +272,12 @@ func (s *Server) known(h func(*exchange) error) func(*exchange) error {
 		if err != nil {
 			return err
 		}
+		if err := signed.checkHead(x.r, descriptor.RequestKey); err != nil {
+			return err
+		}
+		if err := s.nonces.use(signed, now); err != nil {
+			return err
+		}
 		leave, err := s.enter(lane{signed.peer, x.endpoint == "poll"})
 		if err != nil {
 			return err
@@ -281,9 +287,6 @@ func (s *Server) known(h func(*exchange) error) func(*exchange) error {
 			return err
 		}
 		if err := signed.check(x.r, x.body, descriptor.RequestKey); err != nil {
-			return err
-		}
-		if err := s.nonces.use(signed, now); err != nil {
 			return err
 		}
 		x.peer = signed.peer

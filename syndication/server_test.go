@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"testing"
 	"time"
@@ -461,6 +462,33 @@ func TestThePeerListenerServesNothingElse(t *testing.T) {
 		resp.Body.Close()
 		if resp.StatusCode != http.StatusNotFound && resp.StatusCode != http.StatusMethodNotAllowed {
 			t.Errorf("GET %s: %s", path, resp.Status)
+		}
+	}
+}
+
+// untouched is a body that must not be read.
+type untouched struct{ t *testing.T }
+
+func (u untouched) Read([]byte) (int, error) {
+	u.t.Error("the body was read before the signature was verified")
+	return 0, io.EOF
+}
+
+func TestWhoeverCannotSignHoldsNoPlaceOfAPeer(t *testing.T) {
+	a, b := newSite(t, "north"), newSite(t, "south")
+	a.peerWith(b, all)
+	for name, change := range map[string]func(*http.Request){
+		"signature": func(r *http.Request) { r.Header.Set(headerSignature, signatureLabel+"=:AAAA:") },
+		"digest":    func(r *http.Request) { r.Header.Set(headerDigest, "sha-256=:AAAA:") },
+		"path":      func(r *http.Request) { r.URL.Path = "/peer/v1/records" },
+	} {
+		r := httptest.NewRequest("POST", "/peer/v1/poll", untouched{t})
+		b.identity.signRequest(r, "/peer/v1/poll", []byte("body"), a.identity.ID(), a.clock.Now())
+		change(r)
+		w := httptest.NewRecorder()
+		a.server.Handler().ServeHTTP(w, r)
+		if w.Code != http.StatusUnauthorized {
+			t.Errorf("%s: status %d", name, w.Code)
 		}
 	}
 }

@@ -58,21 +58,30 @@ type requestSignature struct {
 // but reads the system's clock.
 func signRequest(req *http.Request, s requestSignature) {
 	req.Header.Set(headerTo, s.to.String())
-	values := []string{req.Method, s.path, "?" + req.URL.RawQuery, s.to.String()}
-	fields := signedFields
+	digest, fields := "", signedFields
 	if len(s.body) > 0 {
 		sum := sha256.Sum256(s.body)
-		digest := "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
+		digest, fields = "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":", signedBodyFields
 		req.Header.Set(headerDigest, digest)
-		fields, values = signedBodyFields, append(values, digest)
 	}
 	params := fmt.Sprintf(`("%s");created=%d;nonce="%s";keyid="%s"`, strings.Join(fields, `" "`), s.created, s.nonce, s.keyID)
+	signature := ed25519.Sign(s.key, signatureBase(req, s.path, digest, params))
+	req.Header.Set(headerInput, signatureLabel+"="+params)
+	req.Header.Set(headerSignature, signatureLabel+"=:"+base64.StdEncoding.EncodeToString(signature)+":")
+}
+
+// signatureBase returns what is signed (RFC 9421 §2.5), in this profile; digest
+// is the Content-Digest header, "" for none.
+func signatureBase(req *http.Request, path, digest, params string) []byte {
+	values := []string{req.Method, path, "?" + req.URL.RawQuery, req.Header.Get(headerTo), digest}
+	fields := signedBodyFields
+	if digest == "" {
+		fields = signedFields
+	}
 	var base strings.Builder
 	for i, f := range fields {
 		fmt.Fprintf(&base, "\"%s\": %s\n", f, values[i])
 	}
 	base.WriteString("\"@signature-params\": " + params)
-	signature := ed25519.Sign(s.key, []byte(base.String()))
-	req.Header.Set(headerInput, signatureLabel+"="+params)
-	req.Header.Set(headerSignature, signatureLabel+"=:"+base64.StdEncoding.EncodeToString(signature)+":")
+	return []byte(base.String())
 }

@@ -20,7 +20,7 @@ const frameBuffer = 256 << 10
 // this goroutine: a page after the one that refers to it, none twice, and none
 // that belongs to a version in Have. Each has been checked to be a wanted root,
 // or a child of a page that came before; anything else is ALTERED. That all
-// pages came, only the manifest itself tells ([bundle.Manifest.Verify]): a root
+// pages came, and that they are pages this program can read, only the manifest itself tells ([bundle.Manifest.Verify]): a root
 // of more than [bundle.MaxFrameBlob] bytes is left out with all that is below.
 // [Client.File] with an empty path fetches it, and the want's Root then asks for
 // the rest. An error of fn ends the call.
@@ -41,9 +41,7 @@ func (c *Client) Manifests(ctx context.Context, wants []ManifestWant, fn func(bu
 		if bundle.DigestOf(w.Root) != w.Manifest {
 			return alarm(publog.AlarmAltered, "the root page of %d bytes is not the manifest %s", len(w.Root), w.Manifest)
 		}
-		if err := pages.expectBelow(w.Root); err != nil {
-			return err
-		}
+		pages.expectBelow(w.Root)
 	}
 	return c.frames(ctx, call{endpoint: "manifests", method: http.MethodPost, body: body}, func(f bundle.Frame) error {
 		if err := pages.take(f); err != nil {
@@ -71,21 +69,23 @@ func (p pageCheck) take(f bundle.Frame) error {
 	if err != nil {
 		return alarm(publog.AlarmAltered, "manifest page %s: %v", f.Digest, err)
 	}
-	return p.expectBelow(page)
+	p.expectBelow(page)
+	return nil
 }
 
-// expectBelow expects the pages that page refers to.
-func (p pageCheck) expectBelow(page []byte) error {
+// expectBelow expects the pages that page refers to. One that cannot be read,
+// of a later format for instance, is what its primary published all the same:
+// whoever opens the manifest says so.
+func (p pageCheck) expectBelow(page []byte) {
 	children, err := bundle.PageChildren(page)
 	if err != nil {
-		return alarm(publog.AlarmAltered, "manifest page %s: %v", bundle.DigestOf(page), err)
+		return
 	}
 	for _, d := range children {
 		if _, ok := p.expected[d]; !ok {
 			p.expected[d] = true
 		}
 	}
-	return nil
 }
 
 // Blobs asks for files of versions and calls fn with each as it arrives, from

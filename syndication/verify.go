@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
 	"io"
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -78,14 +80,33 @@ func parseSigned(h http.Header, self bundle.ID, now time.Time) (s signedRequest,
 	return s, nil
 }
 
+// checkHead verifies the signature before the body was read, by what the headers
+// say of it: nobody else's request holds a place of this peer's while its body
+// comes slowly, or not at all.
+func (s signedRequest) checkHead(r *http.Request, key ed25519.PublicKey) error {
+	digest := ""
+	if s.body {
+		digest = r.Header.Get(headerDigest)
+	}
+	text, label := strings.CutPrefix(r.Header.Get(headerSignature), signatureLabel+"=:")
+	text, end := strings.CutSuffix(text, ":")
+	signature, err := base64.StdEncoding.DecodeString(text)
+	params := strings.TrimPrefix(r.Header.Get(headerInput), signatureLabel+"=")
+	if !label || !end || err != nil || !ed25519.Verify(key, signatureBase(r, r.URL.Path, digest, params), signature) {
+		return s.wrong()
+	}
+	return nil
+}
+
+func (s signedRequest) wrong() error {
+	return unauthorized(ReasonSignature, "the request's signature does not verify with the key known of instance %s", s.peer)
+}
+
 // check verifies the signature with the signer's key. It replaces r's body by
 // body, which has been read from it.
 func (s signedRequest) check(r *http.Request, body []byte, key ed25519.PublicKey) error {
-	wrong := func() error {
-		return unauthorized(ReasonSignature, "the request's signature does not verify with the key known of instance %s", s.peer)
-	}
 	if s.body != (len(body) > 0) || s.body != (len(r.Header.Values(headerDigest)) == 1) {
-		return wrong()
+		return s.wrong()
 	}
 	fields := signedFields
 	if s.body {
@@ -101,7 +122,7 @@ func (s signedRequest) check(r *http.Request, body []byte, key ed25519.PublicKey
 		DisableTimeEnforcement: true, // parseSigned did, by the injected clock
 	})
 	if err != nil {
-		return wrong()
+		return s.wrong()
 	}
 	return nil
 }
