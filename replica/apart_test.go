@@ -100,3 +100,47 @@ func TestAPeerThatNeverLetsAPollWaitIsAskedLessOften(t *testing.T) {
 		t.Errorf("what was verified is served as %v", got)
 	}
 }
+
+// thrifty is honest, and answers requests for records a few at a time.
+type thrifty struct{ PeerClient }
+
+func (c thrifty) Records(ctx context.Context, req syndication.RecordsRequest) (*syndication.RecordsAnswer, error) {
+	if len(req.Versions) == 0 {
+		req.Limit = 2
+	}
+	return c.PeerClient.Records(ctx, req)
+}
+
+func TestABundleWithManyPagesOfRecordsMovesWithoutBeingSetAside(t *testing.T) {
+	north, south := two(t)
+	there, here := north.collection("there"), north.collection("here")
+	b := north.bundle(there, "b")
+	var last bundle.VersionRef
+	for i := range 7 {
+		last = north.publish(b, map[string]string{"a": fmt.Sprint(i)})
+	}
+	south.propose(catalog.Unsubscribe{Peer: north.id(), Selector: all})
+	south.propose(catalog.Subscribe{Peer: north.id(), Selector: onlyCollection(here)})
+	var parks []string
+	south.before = func(cmd catalog.Command) (bool, error) {
+		if p, ok := cmd.Body.(catalog.Park); ok {
+			parks = append(parks, p.Reason+": "+p.Detail)
+		}
+		return false, nil
+	}
+	south.follow(func(c PeerClient) PeerClient { return thrifty{c} })
+	south.await("the log taken in", func(v *catalog.View) (bool, error) {
+		p, err := v.Peer(north.id())
+		return err == nil && p.Size > 0 && p.Cursor == p.Size, err
+	})
+	north.propose(catalog.UpdateBundle{ID: b, Collection: &here})
+	south.awaitVersion(last)
+	if vs := south.versions(north.id()); len(vs) != 7 {
+		t.Errorf("%d versions came", len(vs))
+	}
+	south.mu.Lock()
+	defer south.mu.Unlock()
+	if len(parks) > 0 {
+		t.Errorf("it was set aside on the way: %v", parks)
+	}
+}

@@ -211,7 +211,7 @@ func (f *follower) retryFrom(ctx context.Context, peer catalog.Peer, at publog.C
 			return bundle.Errorf(bundle.KindNotFound, "the peer shows none of its records any more")
 		}
 		b := newBatch(at, at.Size)
-		gaps, err := f.pick(ctx, peer, nil, p.Bundle, b, records)
+		gaps, err := f.pick(ctx, peer, nil, p.Bundle, b, records, nil)
 		if err != nil {
 			return err
 		}

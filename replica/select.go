@@ -15,6 +15,10 @@ import (
 const (
 	brakeBundles = 20 // withdrawn in one step before it waits for the operator,
 	brakePart    = 10 // if they are also more than this part of what is here
+
+	// gapRecords is how many records of one bundle are read at once to fill a
+	// gap. One with more is set aside for a moment: retries go page by page.
+	gapRecords = 8 * syndication.MaxPageRecords
 )
 
 // selection picks the records of a page that are followed and not here yet.
@@ -41,7 +45,7 @@ type subjectState struct {
 // selectRecords sorts the records of a poll.
 func (f *follower) selectRecords(ctx context.Context, peer catalog.Peer, parked []catalog.ParkedBundle, v *syndication.Verified) (*batch, error) {
 	b := newBatch(v.Checkpoint, v.Next)
-	gaps, err := f.pick(ctx, peer, parked, bundle.ID{}, b, v.Records)
+	gaps, err := f.pick(ctx, peer, parked, bundle.ID{}, b, v.Records, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +61,8 @@ func (f *follower) selectRecords(ctx context.Context, peer catalog.Peer, parked 
 // follow what is here.
 func (f *follower) fillGap(ctx context.Context, peer catalog.Peer, b *batch, id bundle.ID) error {
 	b.drop(id)
-	index := b.cursor
+	index, read := b.cursor, 0
+	states := make(map[bundle.ID]*subjectState) // goes on from page to page
 	for from, more := int64(0), true; more; {
 		var records []syndication.VerifiedRecord
 		var err error
@@ -70,7 +75,11 @@ func (f *follower) fillGap(ctx context.Context, peer catalog.Peer, b *batch, id 
 				from = r.Index + 1
 			}
 		}
-		gaps, err := f.pick(ctx, peer, nil, id, b, before(records, b.cursor))
+		if read += len(records); read > gapRecords {
+			b.failSubject(id, fault{reason: reasonIncomplete, index: index, detail: "it has more records than one step takes in; the next attempt takes them page by page"})
+			return nil
+		}
+		gaps, err := f.pick(ctx, peer, nil, id, b, before(records, b.cursor), states)
 		if err != nil {
 			return err
 		}
@@ -103,12 +112,16 @@ func (f *follower) recordsOf(ctx context.Context, at publog.Checkpoint, subject 
 }
 
 // pick adds records to the batch and returns the bundles whose earlier records
-// are missing here.
-func (f *follower) pick(ctx context.Context, peer catalog.Peer, parked []catalog.ParkedBundle, whole bundle.ID, b *batch, records []syndication.VerifiedRecord) (gaps []bundle.ID, err error) {
+// are missing here. states is what was learned from the records before them, nil
+// if that is in the catalog.
+func (f *follower) pick(ctx context.Context, peer catalog.Peer, parked []catalog.ParkedBundle, whole bundle.ID, b *batch, records []syndication.VerifiedRecord, states map[bundle.ID]*subjectState) (gaps []bundle.ID, err error) {
+	if states == nil {
+		states = make(map[bundle.ID]*subjectState)
+	}
 	err = f.cfg.Catalog.View(ctx, func(v *catalog.View) error {
 		s := &selection{
 			view: v, peer: peer, batch: b, whole: whole,
-			aside: make(map[bundle.ID]bool), states: make(map[bundle.ID]*subjectState),
+			aside: make(map[bundle.ID]bool), states: states,
 		}
 		for _, p := range parked {
 			s.aside[p.Bundle] = p.Bundle != whole

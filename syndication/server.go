@@ -73,7 +73,8 @@ type Server struct {
 }
 
 // lane is what is counted apart: a peer's polls, and its other requests. The
-// zero peer stands for all strangers.
+// zero peer stands for all strangers, whose polls are requests for the
+// descriptor: acceptances, whose bodies may come slowly, don't keep peers from it.
 type lane struct {
 	peer bundle.ID
 	poll bool
@@ -320,7 +321,7 @@ func (s *Server) enter(l lane) (leave func(), err error) {
 
 // descriptor answers who this instance is. Anyone may ask.
 func (s *Server) descriptor(x *exchange) error {
-	leave, err := s.enter(lane{})
+	leave, err := s.enter(lane{poll: true})
 	if err != nil {
 		return err
 	}
