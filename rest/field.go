@@ -158,15 +158,25 @@ func (x *exchange) readID() bool {
 		x.id, ok = strictID(text)
 		return ok
 	}
-	text, number, found := strings.Cut(text, ",")
-	if x.id, ok = strictID(text); !ok || !found || number == "" || strings.Trim(number, "0123456789") != "" {
+	text, number, _ := strings.Cut(text, ",")
+	if x.id, ok = strictID(text); !ok {
 		return false
 	}
-	x.number, _ = strconv.ParseUint(number, 10, 63) // a number too large is not found
-	if x.number == 1<<63-1 {
-		x.number = 0
+	x.number, ok = versionNumber(number)
+	return ok
+}
+
+// versionNumber reads the number of a version, of decimal digits. One that is
+// too large becomes 0, which is never found.
+func versionNumber(text string) (n uint64, ok bool) {
+	if text == "" || strings.Trim(text, "0123456789") != "" {
+		return 0, false
 	}
-	return true
+	n, _ = strconv.ParseUint(text, 10, 63)
+	if n == 1<<63-1 {
+		n = 0
+	}
+	return n, true
 }
 
 // escapePath percent-encodes a file's path for a URL. A path that only old data

@@ -104,6 +104,9 @@ func additionRoutes() []*route {
 		{pattern: "/api/v1/bundle_versions/{id}/files/{path...}", manner: asPlain, id: versionID, allow: "GET, HEAD, OPTIONS", name: "Version File", methods: map[string]handle{
 			"GET": getVersionFile,
 		}},
+		{pattern: "/api/v1/bundle_versions/{id}/diff/{to}", id: versionID, allow: "GET, HEAD, OPTIONS", name: "Version Diff", methods: map[string]handle{
+			"GET": diffVersions,
+		}},
 		{pattern: "/api/v1/blobs/missing", allow: "POST, OPTIONS", name: "Missing Blobs", methods: map[string]handle{
 			"POST": missingBlobs,
 		}},

@@ -249,16 +249,24 @@ func (p *printer) file(b []byte, f primary.FileInfo, dir, signed string) []byte 
 	query := p.api.cfg.URLSigner.Sign(signed, p.now)
 	b = appendText(append(b, '{'), "url", p.files+dir+escapePath(f.Path)+"?"+query)
 	b = appendInt(appendKey(b, "size"), f.Size)
+	return appendHash(b, f.Hash)
+}
+
+// appendHash appends the digest of a file's bytes; "" if it is not known.
+func appendHash(b []byte, h bundle.Hash20) []byte {
 	hash := ""
-	if !f.Hash.IsZero() {
-		hash = f.Hash.String()
+	if !h.IsZero() {
+		hash = h.String()
 	}
 	return appendText(b, "hash_digest", hash)
 }
 
 // appendLink appends a link and leaves the object open.
-func appendLink(b []byte, l bundle.Link) []byte {
-	b = appendDependency(appendKey(append(b, '{'), "direct"), l.Direct)
+func appendLink(b []byte, l bundle.Link) []byte { return appendLinkTo(append(b, '{'), l) }
+
+// appendLinkTo appends where a link leads.
+func appendLinkTo(b []byte, l bundle.Link) []byte {
+	b = appendDependency(appendKey(b, "direct"), l.Direct)
 	b = append(appendKey(b, "indirect"), '[')
 	for i, d := range l.Indirect {
 		if i > 0 {
