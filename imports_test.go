@@ -38,7 +38,7 @@ var rooms = map[string][]string{
 	"cmd":             {".", "client", "bundle"},
 	"bench":           {".", "client", "bundle", "storage"},
 	"examples":        {".", "client"},
-	"blockstoredtest": {"."},
+	"blockstoredtest": {".", "client", "bundle"},
 }
 
 // only names the single room that may import a library.
