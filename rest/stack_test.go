@@ -71,6 +71,7 @@ type stack struct {
 	db     *catalog.DB
 	clock  *clock
 	self   bundle.ID
+	folder string           // where it keeps everything
 	server *httptest.Server // the host's listener
 	admin  *httptest.Server // the operators'
 	token  string           // of role writer
@@ -84,7 +85,7 @@ func newStack(t testing.TB, change func(*Config)) *stack {
 	check(t, err)
 	db, err := catalog.Open(t.Context(), folder+"/catalog", catalog.Options{})
 	check(t, err)
-	s := &stack{t: t, db: db, log: &direct{db: db}, self: bundle.NewID(),
+	s := &stack{t: t, db: db, log: &direct{db: db}, self: bundle.NewID(), folder: folder,
 		clock: &clock{now: time.Date(2026, 11, 23, 7, 23, 6, 414325000, time.UTC)}}
 	store := storage.New(storage.Config{Driver: driver, Now: s.clock.Now})
 	contents := storage.NewContents(store, db)
