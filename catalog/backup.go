@@ -127,6 +127,11 @@ func inspect(ctx context.Context, dir string) (index, term uint64, err error) {
 // its end, checks the copy, makes it durable and only then switches to it; an
 // error before that, or a crash, leaves the catalog as it was. Views that are
 // running end on the old one.
+//
+// If the switch was made and cannot be made durable, nobody knows which of the
+// two catalogs the next start finds, so nothing may be built on either: that is
+// a fault, and every call after it fails with it. The next Open goes on with the
+// one it finds, which is whole.
 func (db *DB) Install(ctx context.Context, r io.Reader) error {
 	db.writing.Lock()
 	defer db.writing.Unlock()
@@ -149,8 +154,15 @@ func (db *DB) Install(ctx context.Context, r io.Reader) error {
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
-	if err := setCurrent(db.dir, name); err != nil {
-		// CURRENT may name either; the next Open finds one of them whole.
+	if switched, err := db.setCurrent(name); err != nil {
+		if switched {
+			err = db.fail(fmt.Errorf("catalog: it was replaced, but that is not durable: restart this node: %w", err))
+			db.retired.Go(func() { // both stay for the next Open
+				if err := old.close(); err != nil {
+					db.log.Warn("catalog: could not close the replaced database", "path", old.dir, "err", err)
+				}
+			})
+		}
 		return errors.Join(err, h.close())
 	}
 	db.mu.Lock()
@@ -165,6 +177,15 @@ func (db *DB) Install(ctx context.Context, r io.Reader) error {
 	})
 	db.broadcast()
 	return nil
+}
+
+// fail makes err what all further calls fail with, and returns it. The caller
+// closes the handle that was in use.
+func (db *DB) fail(err error) error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.handle, db.fault = nil, err
+	return err
 }
 
 // nextName returns the name of the directory after that called name.

@@ -146,6 +146,40 @@ func TestACrashBeforeTheSwitchLeavesTheOldState(t *testing.T) {
 	}
 }
 
+func TestASwitchThatIsNotDurableIsAFault(t *testing.T) {
+	source := newSite(t)
+	source.bundleIn("new")
+	s := newSite(t)
+	s.bundleIn("old")
+	want, power := dumpOf(t, source.DB), errors.New("the disk does not answer")
+	s.syncDir = func(string) error { return power }
+	if err := s.Install(context.Background(), bytes.NewReader(backupOf(t, source.DB))); !errors.Is(err, power) {
+		t.Fatalf("install: %v", err)
+	}
+	_, _, err := s.Configuration()
+	for what, err := range map[string]error{
+		"a view":            s.View(context.Background(), func(*View) error { return nil }),
+		"a configuration":   err,
+		"another":           s.SetConfiguration(100, 1, nil),
+		"making it durable": s.Sync(),
+	} {
+		if !errors.Is(err, power) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.reopen() // nothing was lost in this case
+	if dumpOf(t, s.DB) != want {
+		t.Error("CURRENT does not name the copy")
+	}
+	left, err := filepath.Glob(filepath.Join(s.dir, "*"))
+	if err != nil || len(left) != 2 {
+		t.Error("left behind:", left, err)
+	}
+}
+
 func TestAMissingDatabaseIsNotMadeAnew(t *testing.T) {
 	s := newSite(t)
 	if err := s.Close(); err != nil {

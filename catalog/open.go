@@ -33,8 +33,11 @@ type DB struct {
 	writing sync.Mutex // held by whoever changes the catalog or what file it is
 	state   state      // as committed; guarded by writing
 
+	syncDir func(path string) error // syncPath but in tests
+
 	mu      sync.Mutex
-	handle  *handle       // guarded by mu; nil once closed
+	handle  *handle       // guarded by mu; nil once closed or faulty
+	fault   error         // guarded by mu; why no call may succeed any more
 	changed chan struct{} // guarded by mu
 
 	retired sync.WaitGroup // handles that are still being drained
@@ -48,21 +51,9 @@ func Open(ctx context.Context, dir string, opts Options) (*DB, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("catalog: %w", err)
-	}
-	name, err := current(dir)
+	name, isNew, err := prepare(dir)
 	if err != nil {
 		return nil, err
-	}
-	if name == "" {
-		name = dbPrefix + "1"
-		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil { // of a first start that was cut short
-			return nil, fmt.Errorf("catalog: %w", err)
-		}
-		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
-			return nil, fmt.Errorf("catalog: %w", err)
-		}
 	}
 	if err := removeLeftovers(dir, name, log); err != nil {
 		return nil, err
@@ -71,14 +62,53 @@ func Open(ctx context.Context, dir string, opts Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{dir: dir, log: log, handle: h, changed: make(chan struct{})}
+	db := &DB{dir: dir, log: log, handle: h, changed: make(chan struct{}), syncDir: syncPath}
 	if db.state, err = loadState(h.writer); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
-	if err := setCurrent(dir, name); err != nil {
-		return nil, errors.Join(err, h.close())
+	if isNew {
+		if err := db.name(h.dir); err != nil {
+			return nil, errors.Join(err, h.close())
+		}
 	}
 	return db, nil
+}
+
+// prepare makes dir, if it is not there, and returns the name of the directory
+// in use or of a new one.
+func prepare(dir string) (name string, isNew bool, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", false, fmt.Errorf("catalog: %w", err)
+	}
+	if name, err = current(dir); err != nil {
+		return "", false, err
+	}
+	if name != "" {
+		// The process before may have ended between switching to another
+		// catalog and making that durable. It is, before the other one is
+		// removed.
+		return name, false, syncPath(dir)
+	}
+	name = dbPrefix + "1"
+	if err := os.RemoveAll(filepath.Join(dir, name)); err != nil { // of a first start that was cut short
+		return "", false, fmt.Errorf("catalog: %w", err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+		return "", false, fmt.Errorf("catalog: %w", err)
+	}
+	return name, true, nil
+}
+
+// name names the directory of a new catalog, once all on the way to its
+// database is durable: the files in it, its own name, and that of db.dir.
+func (db *DB) name(dir string) error {
+	for _, path := range []string{dir, db.dir, filepath.Dir(filepath.Dir(dir))} {
+		if err := db.syncDir(path); err != nil {
+			return err
+		}
+	}
+	_, err := db.setCurrent(filepath.Base(dir))
+	return err
 }
 
 // Close waits for the views that are running and closes the catalog. Calls
@@ -103,6 +133,9 @@ var errClosed = errors.New("catalog: it is closed")
 func (db *DB) use() (*handle, error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
+	if db.fault != nil {
+		return nil, db.fault
+	}
 	if db.handle == nil {
 		return nil, errClosed
 	}
@@ -175,19 +208,17 @@ func number(name string) (uint64, error) {
 	return strconv.ParseUint(digits, 10, 63)
 }
 
-// setCurrent makes name the directory in use, durably.
-func setCurrent(dir, name string) error {
-	if have, err := os.ReadFile(filepath.Join(dir, currentFile)); err == nil && string(have) == name+"\n" {
-		return nil
-	}
-	temp := filepath.Join(dir, tempPrefix+currentFile)
+// setCurrent makes name the directory in use, durably. If it reports an error
+// and true, the switch was made, but may not survive a loss of power.
+func (db *DB) setCurrent(name string) (switched bool, err error) {
+	temp := filepath.Join(db.dir, tempPrefix+currentFile)
 	if err := writeDurably(temp, []byte(name+"\n")); err != nil {
-		return err
+		return false, err
 	}
-	if err := os.Rename(temp, filepath.Join(dir, currentFile)); err != nil {
-		return fmt.Errorf("catalog: %w", err)
+	if err := os.Rename(temp, filepath.Join(db.dir, currentFile)); err != nil {
+		return false, fmt.Errorf("catalog: %w", err)
 	}
-	return syncPath(dir)
+	return true, db.syncDir(db.dir)
 }
 
 func writeDurably(path string, b []byte) error {

@@ -29,6 +29,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		"records of":   recordsOfQuery,
 		"overlay":      overlayQuery,
 		"dependents":   dependentsQuery,
+		"borrowers":    borrowersQuery,
 		"blobs":        blobQuery,
 		"write bundle": bundleRowColumns + ` WHERE b.uuid = ?`,
 	} {

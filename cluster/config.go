@@ -37,6 +37,7 @@ type StateMachine interface {
 	// Install replaces the state by a copy that Backup wrote. It reads r to
 	// its end and makes the copy durable before it switches; after an error of
 	// r or a crash at any moment the old state or the whole new one is there.
+	// If it cannot tell which, all calls after it fail, and the node stops.
 	Install(ctx context.Context, r io.Reader) error
 }
 

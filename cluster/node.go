@@ -109,8 +109,10 @@ func (n *Node) start(config Config) (err error) {
 			err = errors.Join(err, n.store.Close())
 		}
 	}()
-	if err := syncDir(config.Dir); err != nil {
-		return fmt.Errorf("make the cluster's folder durable: %w", err)
+	for _, dir := range []string{config.Dir, filepath.Dir(filepath.Clean(config.Dir))} { // the files in it, and its own name
+		if err := syncDir(dir); err != nil {
+			return fmt.Errorf("make the cluster's folder durable: %w", err)
+		}
 	}
 	if err := n.checkLog(); err != nil {
 		return err

@@ -181,6 +181,30 @@ func TestCrashBetweenReceivingAndSwitchingKeepsTheOldState(t *testing.T) {
 	}
 }
 
+func TestASwitchOfUnknownOutcomeIsFatal(t *testing.T) {
+	source := startNode(t, t.TempDir())
+	source.propose(t, "new")
+	meta, stream := liveStream(t, source)
+	fatal := make(chan error, 1)
+	n := startNode(t, t.TempDir(), func(c *Config) { c.OnFatal = func(err error) { fatal <- err } })
+	n.propose(t, "old")
+	k := receive(t, n, meta.Index, meta.Term, stream)
+	unsure := errors.New("the disk does not answer")
+	n.book.set(func() {
+		n.book.beforeSwitch = func() error { return errors.Join(unsure, n.book.db.Close()) }
+	})
+	_, r, err := k.store.Open(k.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(n.fsm.Restore(r), r.Close()); !errors.Is(err, unsure) {
+		t.Errorf("restore: %v", err)
+	}
+	if err := <-fatal; !errors.Is(err, unsure) {
+		t.Errorf("the fault is %v", err)
+	}
+}
+
 func TestAlteredCopyIsNotInstalled(t *testing.T) {
 	source := startNode(t, t.TempDir())
 	source.propose(t, "new")
