@@ -20,6 +20,7 @@ const (
 	msgNUL      = "Null characters are not allowed."
 	msgNoSlug   = "Enter a valid “slug” consisting of Unicode letters, numbers, underscores, or hyphens."
 	msgNoUUID   = "Enter a valid UUID."
+	msgNoCursor = "This is not a cursor of this list; follow the Link header, or begin without one."
 )
 
 // Limits of texts, in code points.

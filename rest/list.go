@@ -99,28 +99,39 @@ func (x *exchange) page() (p catalog.Page, paged bool, err error) {
 		return catalog.Page{Limit: pageRows}, false, nil
 	}
 	var f faults
-	p.Limit, err = strconv.Atoi(text)
-	if err != nil || p.Limit < 1 || p.Limit > maxLimit {
-		f.add("limit", "Enter a whole number from 1 to "+strconv.Itoa(maxLimit)+".")
-	}
+	p.Limit = f.limit(text)
 	if cursor := query["cursor"]; cursor != "" {
 		raw, err := base64.RawURLEncoding.DecodeString(cursor)
 		if err == nil {
 			p.After, err = strconv.ParseUint(string(raw), 36, 64)
 		}
 		if err != nil {
-			f.add("cursor", "This is not a cursor of this list; follow the Link header, or begin without one.")
+			f.add("cursor", msgNoCursor)
 		}
 	}
 	return p, true, f.err()
 }
 
+// limit reads the length of a page.
+func (f *faults) limit(text string) int {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > maxLimit {
+		f.add("limit", "Enter a whole number from 1 to "+strconv.Itoa(maxLimit)+".")
+	}
+	return n
+}
+
 // next returns the URL of the page after p.
 func (x *exchange) next(p catalog.Page) string {
+	return x.after(base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatUint(p.After, 36))))
+}
+
+// after returns the request's URL with another cursor.
+func (x *exchange) after(cursor string) string {
 	query := make(url.Values)
 	for key, value := range queryOf(x.r) {
 		query.Set(key, value)
 	}
-	query.Set("cursor", base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatUint(p.After, 36))))
+	query.Set("cursor", cursor)
 	return x.base() + x.r.URL.EscapedPath() + "?" + query.Encode()
 }

@@ -107,6 +107,9 @@ func additionRoutes() []*route {
 		{pattern: "/api/v1/bundle_versions/{id}/diff/{to}", id: versionID, allow: "GET, HEAD, OPTIONS", name: "Version Diff", methods: map[string]handle{
 			"GET": diffVersions,
 		}},
+		{pattern: "/api/v1/bundles/{id}/borrowers", id: exactID, allow: "GET, HEAD, OPTIONS", name: "Borrower List", methods: map[string]handle{
+			"GET": listBorrowers,
+		}},
 		{pattern: "/api/v1/bundle_versions/{id}/archive", manner: asPlain, id: versionID, allow: "GET, HEAD, OPTIONS", name: "Version Archive", methods: map[string]handle{
 			"GET": getArchive,
 		}},
