@@ -37,7 +37,7 @@ var rooms = map[string][]string{
 		"replica", "events", "backup", "rest", "console"},
 	"cmd":             {".", "client", "bundle"},
 	"bench":           {".", "client", "bundle", "storage"},
-	"examples":        {".", "client"},
+	"examples":        {".", "client", "bundle"},
 	"blockstoredtest": {".", "client", "bundle"},
 }
 
