@@ -111,6 +111,39 @@ func (c thrifty) Records(ctx context.Context, req syndication.RecordsRequest) (*
 	return c.PeerClient.Records(ctx, req)
 }
 
+// verbose is honest, and its records are so large that an answer holds those of
+// one version.
+type verbose struct{ PeerClient }
+
+func (c verbose) Records(ctx context.Context, req syndication.RecordsRequest) (*syndication.RecordsAnswer, error) {
+	if len(req.Versions) > 1 {
+		return nil, bundle.Errorf(bundle.KindTooLarge, "ask for fewer at a time")
+	}
+	return c.PeerClient.Records(ctx, req)
+}
+
+func TestLinkedVersionsTooLargeForOneAnswerAreAskedForApart(t *testing.T) {
+	north, south := two(t)
+	c1, c2 := north.collection("followed"), north.collection("linked")
+	early := north.publish(north.bundle(c1, "early"), map[string]string{"e": "early"})
+	var linked []bundle.VersionRef
+	for i := range 5 {
+		b := north.bundle(c2, fmt.Sprint("linked-", i))
+		linked = append(linked, north.publish(b, map[string]string{"l": fmt.Sprint(i)}))
+	}
+	south.propose(catalog.Unsubscribe{Peer: north.id(), Selector: all})
+	south.propose(catalog.Subscribe{Peer: north.id(), Selector: onlyCollection(c1)})
+	r := south.follow(nil)
+	south.awaitVersion(early)
+	r.stop()
+	south.follow(func(c PeerClient) PeerClient { return verbose{c} })
+	south.awaitVersion(north.publish(north.bundle(c1, "top"), map[string]string{"t": "top"}, linked...))
+	for _, ref := range linked {
+		south.awaitVersion(ref)
+	}
+	south.wantCopy(north)
+}
+
 func TestABundleWithManyPagesOfRecordsMovesWithoutBeingSetAside(t *testing.T) {
 	north, south := two(t)
 	there, here := north.collection("there"), north.collection("here")

@@ -98,26 +98,47 @@ func (f *follower) pullAlong(ctx context.Context, b *batch, refs []bundle.Versio
 		}
 	}
 	for chunk := range slices.Chunk(unknown, syndication.MaxRecordVersions) {
-		req := syndication.RecordsRequest{Versions: chunk, Size: b.at.Size}
-		answer, err := f.client.Records(ctx, req)
-		if err != nil {
-			if wholePeer(ctx, err) {
-				return nil, err
-			}
-			f.log.Warn("peer: linked versions cannot be asked for", "error", err)
-			continue
-		}
-		records, err := syndication.CheckRecords(b.at, req, answer)
+		its, err := f.recordsOfVersions(ctx, b.at, chunk)
 		if err != nil {
 			return nil, err
 		}
-		for _, rec := range records {
-			if rec.Record != nil {
-				found = append(found, &item{VerifiedRecord: rec, linked: true})
-			}
-		}
+		found = append(found, its...)
 	}
 	return b.link(found), nil
+}
+
+// recordsOfVersions fetches the records of versions and verifies them. Where
+// they are too large for one answer it asks for half of them at a time.
+func (f *follower) recordsOfVersions(ctx context.Context, at publog.Checkpoint, refs []bundle.VersionRef) (found []*item, err error) {
+	req := syndication.RecordsRequest{Versions: refs, Size: at.Size}
+	answer, err := f.client.Records(ctx, req)
+	if bundle.IsKind(err, bundle.KindTooLarge) && len(refs) > 1 {
+		for half := range slices.Chunk(refs, (len(refs)+1)/2) {
+			its, err := f.recordsOfVersions(ctx, at, half)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, its...)
+		}
+		return found, nil
+	}
+	if err != nil {
+		if wholePeer(ctx, err) {
+			return nil, err
+		}
+		f.log.Warn("peer: linked versions cannot be asked for", "versions", len(refs), "error", err)
+		return nil, nil
+	}
+	records, err := syndication.CheckRecords(at, req, answer)
+	if err != nil {
+		return nil, err
+	}
+	for _, rec := range records {
+		if rec.Record != nil {
+			found = append(found, &item{VerifiedRecord: rec, linked: true})
+		}
+	}
+	return found, nil
 }
 
 // passedVersion returns the records that came with the poll of a version that

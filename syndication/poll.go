@@ -330,16 +330,19 @@ func (a *RecordsAnswer) addVersions(v *catalog.View, sight *access.Sight, req Re
 		}
 	}
 	slices.Sort(wanted)
-	records, err := v.RecordsAt(slices.Compact(wanted))
 	size := 0
-	for _, rec := range records {
-		a.Entries = append(a.Entries, entryOf(rec))
-		size += len(rec.Body)
+	for _, index := range slices.Compact(wanted) {
+		records, err := v.RecordsAt([]int64{index})
+		if err != nil {
+			return err
+		}
+		a.Entries = append(a.Entries, entryOf(records[0]))
+		if size += len(records[0].Body); size > maxVersionBytes {
+			return bundle.Errorf(bundle.KindTooLarge, "the records of these %d versions have more than %d bytes; ask for fewer at a time",
+				len(req.Versions), maxVersionBytes)
+		}
 	}
-	if size > maxVersionBytes {
-		return bundle.Errorf(bundle.KindTooLarge, "the records of these %d versions have %d bytes; ask for fewer at a time", len(req.Versions), size)
-	}
-	return err
+	return nil
 }
 
 // newestMetadata returns the index of a bundle's newest metadata record below

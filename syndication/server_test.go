@@ -3,11 +3,13 @@ package syndication
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -373,6 +375,34 @@ func TestSingleRecordsOfVersionsAndSubjects(t *testing.T) {
 	}
 	if got := ask(RecordsRequest{Subject: hidden}); len(got) != 0 {
 		t.Errorf("%d records of what is not granted", len(got))
+	}
+}
+
+func TestRecordsTooLargeForOneAnswerAreToBeAskedForApart(t *testing.T) {
+	a, b := newSite(t, "north"), newSite(t, "south")
+	x := a.bundle(a.collection("c"), "x")
+	a.describe = strings.Repeat("long ", 12<<10)
+	var refs []bundle.VersionRef
+	for i := range 60 {
+		refs = append(refs, a.publish(x, map[string]string{"x": fmt.Sprint(i)}))
+	}
+	a.checkpoint()
+	f := newFollow(t, a.peerWith(b, onlyBundle(x)), a)
+	f.all()
+	at := f.known.Checkpoint
+	_, err := f.client.Records(t.Context(), RecordsRequest{Versions: refs, Size: at.Size})
+	if !bundle.IsKind(err, bundle.KindTooLarge) {
+		t.Errorf("got %v, want one of KindTooLarge", err)
+	}
+	for half := range slices.Chunk(refs, 30) {
+		req := RecordsRequest{Versions: half, Size: at.Size}
+		answer, err := f.client.Records(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if records, err := CheckRecords(at, req, answer); err != nil || len(versions(records)) != 30 {
+			t.Errorf("%d records, %v", len(records), err)
+		}
 	}
 }
 

@@ -48,6 +48,7 @@ type testSite struct {
 	url      string
 	peering  *Peering
 	served   chan Served // what the server answered, dropped when full
+	describe string      // the description of changes that publish gives
 
 	mu    sync.Mutex
 	index uint64
@@ -200,6 +201,7 @@ func (s *testSite) publish(id bundle.ID, files map[string]string, links ...bundl
 	s.must(err)
 	r := s.propose(catalog.CommitVersion{
 		Draft: draft, Revision: d.Revision, ExpectedHead: d.Base, Snapshot: meta, Blobs: located,
+		ChangeDescription: s.describe,
 	})
 	return bundle.VersionRef{Bundle: id, Number: r.Number}
 }
