@@ -11,7 +11,8 @@ const (
 const (
 	hour         = int64(3600 * 1000 * 1000) // µs
 	requestsKept = 24 * hour
-	// deletedKept is how long an operator can bring back what was deleted.
+	// deletedKept is how long the rows of what was deleted stay. No command
+	// brings them back; a dump or a copy of the catalog still has them.
 	deletedKept = 30 * 24 * hour
 	maxPurge    = 10_000 // rows a command
 )
