@@ -101,12 +101,14 @@ func getBundle(x *exchange) error {
 	return x.json(http.StatusOK, b)
 }
 
+// shownBundle appends a bundle, and tells its revision.
 func (x *exchange) shownBundle(get func(v *catalog.View) (catalog.Bundle, error)) (b []byte, err error) {
 	err = x.view(func(v *catalog.View) error {
 		o, err := get(v)
 		if err != nil {
 			return err
 		}
+		x.tag(o.Revision)
 		b, err = x.printer(v).bundle(nil, o)
 		return err
 	})
@@ -187,7 +189,16 @@ func (x *exchange) changeBundle(partial bool) error {
 	if err != nil {
 		return err
 	}
-	if change != (primary.BundleChange{}) {
+	wanted, err := x.ifMatch(func() (uint64, error) { return o.Revision, nil })
+	if err != nil {
+		return err
+	}
+	if change == (primary.BundleChange{}) {
+		if wanted != 0 && wanted != o.Revision {
+			return bundle.Errorf(bundle.KindPrecondition, "bundle %s has changed since; read it again", x.id)
+		}
+	} else {
+		change.IfRevision = wanted
 		ctx, err := x.ctx()
 		if err != nil {
 			return err

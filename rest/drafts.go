@@ -75,6 +75,7 @@ func (x *exchange) shownDraft() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	x.tag(d.Draft.Revision)
 	var b []byte
 	err = x.view(func(v *catalog.View) error {
 		b, err = x.printer(v).draftDetail(make([]byte, 0, 1024+400*len(d.Files)), d)
@@ -95,13 +96,18 @@ func patchDraft(x *exchange) error {
 	if err := x.view(patch.checkSizes); err != nil {
 		return err
 	}
+	if patch.IfRevision, err = x.ifDraft(); err != nil {
+		return err
+	}
 	ctx, err := x.ctx()
 	if err != nil {
 		return err
 	}
-	if _, err := x.cfg.Primary.PatchDraft(ctx, x.id, patch.Patch); err != nil {
+	d, err := x.cfg.Primary.PatchDraft(ctx, x.id, patch.Patch)
+	if err != nil {
 		return asList(err)
 	}
+	x.tag(d.Revision)
 	return x.done()
 }
 
