@@ -3,12 +3,9 @@ package blockstored
 import (
 	"log/slog"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/blockstored/blockstored/bundle"
 )
 
 // Config says how to open an instance. [DefaultConfig] has safe, working
@@ -25,12 +22,17 @@ type Config struct {
 	Listen string `yaml:"listen"`
 	// PublicURL is the base of absolute URLs in answers; empty: each request's
 	// scheme and Host.
-	PublicURL string        `yaml:"public_url"`
-	Peer      PeerConfig    `yaml:"peer"`
-	Cluster   ClusterConfig `yaml:"cluster"`
-	Storage   StorageConfig `yaml:"storage"`
-	Files     FilesConfig   `yaml:"files"`
-	Log       LogConfig     `yaml:"log"`
+	PublicURL string `yaml:"public_url"`
+	// TrustedProxies are the addresses or networks (127.0.0.1, 10.0.0.0/8) of
+	// proxies that may say in X-Forwarded-Proto and X-Forwarded-Host what the
+	// client asked for; empty: the headers of nobody are heard.
+	TrustedProxies []string      `yaml:"trusted_proxies"`
+	Limits         LimitsConfig  `yaml:"limits"`
+	Peer           PeerConfig    `yaml:"peer"`
+	Cluster        ClusterConfig `yaml:"cluster"`
+	Storage        StorageConfig `yaml:"storage"`
+	Files          FilesConfig   `yaml:"files"`
+	Log            LogConfig     `yaml:"log"`
 
 	// Logger receives everything the instance has to say; nil: nothing is
 	// logged.
@@ -108,8 +110,22 @@ type S3Config struct {
 
 // FilesConfig is about the URLs of files.
 type FilesConfig struct {
+	// URL begins the URLs of files, where they shall have an origin of their
+	// own; it leads to the host's API. Empty: they begin as all URLs do, and
+	// files are served in a sandbox, without scripts.
+	URL string `yaml:"url"`
+	// CORSOrigins are the web origins (https://studio.example.org) whose scripts
+	// may read files; "*" for all, empty for none.
+	CORSOrigins []string `yaml:"cors_origins"`
 	// URLExpiry is how long a file's URL stays valid at least.
 	URLExpiry time.Duration `yaml:"url_expiry"`
+}
+
+// LimitsConfig bounds what a client may ask for.
+type LimitsConfig struct {
+	// MaxBody is the size in bytes of a JSON or form body above which it is
+	// refused (413). Uploads of files are not bounded by it.
+	MaxBody int64 `yaml:"max_body"`
 }
 
 // LogConfig is about the daemon's log; a host that sets Config.Logger need not
@@ -125,6 +141,7 @@ func DefaultConfig(data string) Config {
 		Name:   "blockstored",
 		Data:   data,
 		Listen: "127.0.0.1:18250",
+		Limits: LimitsConfig{MaxBody: 256 << 20},
 		Peer: PeerConfig{
 			Listen:      "127.0.0.1:18251",
 			PollWait:    50 * time.Second,
@@ -144,38 +161,3 @@ func DefaultConfig(data string) Config {
 // AdminSocket returns the path of the operators' socket. It is short enough to
 // bind on every system unless the data folder's own path is very long.
 func (c Config) AdminSocket() string { return filepath.Join(c.Data, "admin.sock") }
-
-// validate checks what can be checked without opening anything.
-func (c Config) validate() error {
-	invalid := func(key, format string, args ...any) error {
-		return bundle.Errorf(bundle.KindInvalid, "configuration: "+key+": "+format, args...)
-	}
-	if c.Data == "" {
-		return invalid("data", "say where this node keeps its data")
-	}
-	switch c.Storage.Driver {
-	case "dir":
-	case "s3":
-		if c.Storage.S3.Endpoint == "" || c.Storage.S3.Bucket == "" {
-			return invalid("storage.s3", "endpoint and bucket are needed with driver s3")
-		}
-	default:
-		return invalid("storage.driver", "%q is neither dir nor s3", c.Storage.Driver)
-	}
-	if c.Peer.PollWait < 0 || c.Peer.PollWait > 50*time.Second {
-		return invalid("peer.poll_wait", "%s is not between 0s and 50s", c.Peer.PollWait)
-	}
-	if c.Peer.FreezeAfter < 3*time.Minute {
-		return invalid("peer.freeze_after", "%s is too short: checkpoints are renewed each minute, give at least 3m", c.Peer.FreezeAfter)
-	}
-	if (c.Peer.TLSCert == "") != (c.Peer.TLSKey == "") {
-		return invalid("peer.tls_cert", "give both tls_cert and tls_key, or neither")
-	}
-	if c.PublicURL != "" && !strings.HasPrefix(c.PublicURL, "http://") && !strings.HasPrefix(c.PublicURL, "https://") {
-		return invalid("public_url", "%q is not an http(s) URL", c.PublicURL)
-	}
-	if strings.TrimSpace(c.Name) == "" || len(c.Name) > 100 {
-		return invalid("name", "give 1 to 100 characters")
-	}
-	return nil
-}

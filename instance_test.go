@@ -211,26 +211,6 @@ func TestThePeerListenerServesThePeerProtocolAlone(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-func TestABadConfigurationNamesItsKey(t *testing.T) {
-	for key, change := range map[string]func(*blockstored.Config){
-		"data":              func(c *blockstored.Config) { c.Data = "" },
-		"name":              func(c *blockstored.Config) { c.Name = " " },
-		"storage.driver":    func(c *blockstored.Config) { c.Storage.Driver = "tape" },
-		"storage.s3":        func(c *blockstored.Config) { c.Storage.Driver = "s3" },
-		"peer.poll_wait":    func(c *blockstored.Config) { c.Peer.PollWait = 51e9 },
-		"peer.freeze_after": func(c *blockstored.Config) { c.Peer.FreezeAfter = 1e9 },
-		"peer.tls_cert":     func(c *blockstored.Config) { c.Peer.TLSKey = "key.pem" },
-		"public_url":        func(c *blockstored.Config) { c.PublicURL = "ftp://x" },
-	} {
-		cfg := config(t.TempDir())
-		change(&cfg)
-		_, err := blockstored.Open(t.Context(), cfg)
-		if !bundle.IsKind(err, bundle.KindInvalid) || !strings.Contains(err.Error(), key) {
-			t.Errorf("%s: Open answered %v", key, err)
-		}
-	}
-}
-
 func gather(t *testing.T, g prometheus.Gatherer) []*dto.MetricFamily {
 	t.Helper()
 	families, err := g.Gather()

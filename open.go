@@ -203,9 +203,9 @@ func (i *Instance) apply(ctx context.Context, body catalog.Body) error {
 	return nil
 }
 
-// url returns the URL of a listener for people on this machine: an address
+// listenerURL returns the URL of a listener for people on this machine: an address
 // that listens everywhere is shown as loopback.
-func url(scheme string, ln net.Listener) string {
+func listenerURL(scheme string, ln net.Listener) string {
 	host, port, err := net.SplitHostPort(ln.Addr().String())
 	if err != nil {
 		return scheme + "://" + ln.Addr().String()

@@ -64,7 +64,7 @@ func (i *Instance) bind(ctx context.Context, s *servers) (start []func(), err er
 		if err != nil {
 			return nil, err
 		}
-		i.addresses.API = url("http", ln)
+		i.addresses.API = listenerURL("http", ln)
 		start = append(start, s.add(ln, hostServer(i.api.Handler()), failed))
 	}
 	if i.cfg.Peer.Listen != "" {
@@ -76,7 +76,7 @@ func (i *Instance) bind(ctx context.Context, s *servers) (start []func(), err er
 		if err != nil {
 			return nil, err
 		}
-		i.addresses.Peer = url(scheme, ln)
+		i.addresses.Peer = listenerURL(scheme, ln)
 		start = append(start, s.add(ln, syndication.NewHTTPServer(i.server.Handler()), failed))
 	}
 	ln, cleanup, err := listenAdmin(ctx, i.cfg)
@@ -105,10 +105,15 @@ func (i *Instance) newAPI(ctx context.Context) (*rest.API, error) {
 	if err != nil {
 		return nil, err
 	}
+	proxies, err := i.cfg.trustedProxies()
+	if err != nil {
+		return nil, err
+	}
 	version, revision, _ := buildInfo()
 	cfg := rest.Config{
 		Primary: i.primary, Proposer: i.node, Catalog: i.catalog, Contents: i.contents, URLSigner: signer,
 		Now: i.now, Logger: i.log, Metrics: i.metrics, PublicURL: i.cfg.PublicURL,
+		FilesURL: i.cfg.Files.URL, CORSOrigins: i.cfg.Files.CORSOrigins, TrustedProxies: proxies, MaxBody: i.cfg.Limits.MaxBody,
 		Version: version, Revision: revision,
 		Read: i.read, Peering: peering{i}, SyncStatus: i.replica.Status, Release: i.replica.Release, ClusterStatus: i.clusterStatus,
 	}

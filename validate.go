@@ -1,0 +1,129 @@
+package blockstored
+
+import (
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/blockstored/blockstored/bundle"
+)
+
+// invalid is an error that names the key of the configuration to change.
+func invalid(key, format string, args ...any) error {
+	return bundle.Errorf(bundle.KindInvalid, "configuration: "+key+": "+format, args...)
+}
+
+// validate checks what can be checked without opening anything.
+func (c Config) validate() error {
+	if c.Data == "" {
+		return invalid("data", "say where this node keeps its data")
+	}
+	if strings.TrimSpace(c.Name) == "" || len(c.Name) > 100 {
+		return invalid("name", "give 1 to 100 characters")
+	}
+	for _, check := range []func() error{
+		c.Storage.validate, c.Peer.validate, c.Files.validate, c.Limits.validate,
+	} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	if err := checkBase("public_url", c.PublicURL); err != nil {
+		return err
+	}
+	_, err := c.trustedProxies()
+	return err
+}
+
+func (c StorageConfig) validate() error {
+	switch c.Driver {
+	case "dir":
+	case "s3":
+		if c.S3.Endpoint == "" || c.S3.Bucket == "" {
+			return invalid("storage.s3", "endpoint and bucket are needed with driver s3")
+		}
+	default:
+		return invalid("storage.driver", "%q is neither dir nor s3", c.Driver)
+	}
+	return nil
+}
+
+func (c PeerConfig) validate() error {
+	if c.PollWait < 0 || c.PollWait > 50*time.Second {
+		return invalid("peer.poll_wait", "%s is not between 0s and 50s", c.PollWait)
+	}
+	if c.FreezeAfter < 3*time.Minute {
+		return invalid("peer.freeze_after", "%s is too short: checkpoints are renewed each minute, give at least 3m", c.FreezeAfter)
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return invalid("peer.tls_cert", "give both tls_cert and tls_key, or neither")
+	}
+	return nil
+}
+
+func (c FilesConfig) validate() error {
+	if err := checkBase("files.url", c.URL); err != nil {
+		return err
+	}
+	for _, origin := range c.CORSOrigins {
+		if origin == "*" {
+			continue
+		}
+		u, ok := parseBase(origin)
+		if !ok || u.Path != "" {
+			return invalid("files.cors_origins", "%q is not an origin: write it like https://studio.example.org, without a path, or * for all", origin)
+		}
+	}
+	return nil
+}
+
+func (c LimitsConfig) validate() error {
+	if c.MaxBody < minMaxBody {
+		return invalid("limits.max_body", "%d bytes are too few: give at least %d", c.MaxBody, minMaxBody)
+	}
+	return nil
+}
+
+// minMaxBody is the least limits.max_body in bytes: below it ordinary changes of
+// a draft would be refused.
+const minMaxBody = 1 << 20
+
+// checkBase refuses what absolute URLs cannot begin with; "" is fine.
+func checkBase(key, base string) error {
+	if base == "" {
+		return nil
+	}
+	if _, ok := parseBase(base); !ok {
+		return invalid(key, "%q is not an http(s) URL that others can begin with", base)
+	}
+	return nil
+}
+
+func parseBase(base string) (*url.URL, bool) {
+	u, err := url.Parse(base)
+	if err != nil {
+		return nil, false
+	}
+	known := u.Scheme == "http" || u.Scheme == "https"
+	return u, known && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
+}
+
+// trustedProxies returns the networks of TrustedProxies.
+func (c Config) trustedProxies() ([]netip.Prefix, error) {
+	networks := make([]netip.Prefix, 0, len(c.TrustedProxies))
+	for _, text := range c.TrustedProxies {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			var addr netip.Addr
+			if addr, err = netip.ParseAddr(text); err == nil {
+				network, err = addr.Prefix(addr.BitLen())
+			}
+		}
+		if err != nil {
+			return nil, invalid("trusted_proxies", "%q is neither an address nor a network: write it like 127.0.0.1 or 10.0.0.0/8", text)
+		}
+		networks = append(networks, network)
+	}
+	return networks, nil
+}
