@@ -73,17 +73,17 @@ type fault struct {
 
 // batch is a stretch of the log that becomes visible together.
 type batch struct {
-	at     publog.Checkpoint // the records were proven against
-	cursor int64             // the new one
-	linked []*item           // dependencies from elsewhere in the log: metadata, then versions
-	items  []*item           // in log order
+	at     proven  // the records were proven against it
+	cursor int64   // the new one
+	linked []*item // dependencies from elsewhere in the log: metadata, then versions
+	items  []*item // in log order
 	passed map[bundle.ID][]*item
 	faults map[bundle.ID]fault
 	first  map[bundle.ID]int64 // the first record in items of each subject
 	stow   *stow
 }
 
-func newBatch(at publog.Checkpoint, cursor int64) *batch {
+func newBatch(at proven, cursor int64) *batch {
 	return &batch{
 		at: at, cursor: cursor,
 		passed: make(map[bundle.ID][]*item), faults: make(map[bundle.ID]fault), first: make(map[bundle.ID]int64),

@@ -204,13 +204,13 @@ func (f *follower) retryFrom(ctx context.Context, peer catalog.Peer, at publog.C
 	for more, any := true, false; more; {
 		var records []syndication.VerifiedRecord
 		var err error
-		if records, more, err = f.recordsOf(ctx, at, p.Bundle, from); err != nil {
+		if records, more, err = f.recordsOf(ctx, proven{at, peer.Note}, p.Bundle, from); err != nil {
 			return err
 		}
 		if any = any || len(records) > 0; !any {
 			return bundle.Errorf(bundle.KindNotFound, "the peer shows none of its records any more")
 		}
-		b := newBatch(at, at.Size)
+		b := newBatch(proven{at, peer.Note}, at.Size)
 		gaps, err := f.pick(ctx, peer, nil, p.Bundle, b, records, nil)
 		if err != nil {
 			return err

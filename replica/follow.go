@@ -15,9 +15,6 @@ import (
 	"github.com/blockstored/blockstored/syndication"
 )
 
-// maxEvidence is what the catalog keeps of a proof.
-const maxEvidence = 64 << 10
-
 // follower is the work for one peer. Its run is one goroutine, which alone uses
 // the fields without a lock.
 type follower struct {
@@ -369,44 +366,6 @@ func (f *follower) alarmed(ctx context.Context, peer catalog.Peer, err error, ev
 	return f.cfg.apply(ctx, catalog.RaiseAlarm{
 		Peer: f.id, Alarm: string(alarm.Alarm), Detail: alarm.Detail, Evidence: evidence[:min(len(evidence), maxEvidence)],
 	})
-}
-
-// evidenceError carries what proves an alarm.
-type evidenceError struct {
-	error
-	evidence []byte
-}
-
-func (e *evidenceError) Unwrap() error { return e.error }
-
-// evidenceOf keeps the two checkpoints that an alarm about the log is about.
-func evidenceOf(peer catalog.Peer, answer *syndication.PollAnswer) []byte {
-	b, err := json.Marshal(struct {
-		Known       string   `json:"known_checkpoint,omitempty"`
-		Answer      string   `json:"answered_checkpoint,omitempty"`
-		Consistency []string `json:"consistency,omitempty"`
-		Records     []string `json:"records,omitempty"`
-	}{string(peer.Note), string(answer.Note), texts(answer.Consistency), leaves(answer.Entries)})
-	if err != nil {
-		return answer.Note
-	}
-	return b
-}
-
-func texts[T interface{ String() string }](items []T) []string {
-	ss := make([]string, len(items))
-	for i, item := range items {
-		ss[i] = item.String()
-	}
-	return ss
-}
-
-func leaves(entries []publog.Entry) []string {
-	ss := make([]string, len(entries))
-	for i, e := range entries {
-		ss[i] = e.LeafHash().String()
-	}
-	return ss
 }
 
 // unknownKey handles a checkpoint that no known key signed: the keys may have

@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -339,6 +340,30 @@ func TestALyingPeerIsRefusedByName(t *testing.T) {
 			return g.answer(req, l.north.clock.Now())
 		})
 		l.wantRefusal(south, publog.AlarmWrongOwner, served)
+		l.wantProof(south, g.entries[len(g.entries)-1])
+	})
+	t.Run("it shows another's bundle among the records it is asked for", func(t *testing.T) {
+		l, south, served, _ := lying(t)
+		other := bundle.NewID()
+		g := l.forge(south.peer(l.north.id()).Size)
+		g.add(publog.Salt{1}, g.version(l.north.id(), other, 2, tlog.Hash{1})) // the records before it are missing
+		foreign := len(g.entries)
+		g.add(publog.Salt{2}, g.version(bundle.NewID(), other, 1, tlog.Hash{}))
+		l.mu.Lock()
+		l.log = g
+		l.mu.Unlock()
+		l.lie(func(req syndication.PollRequest, _ *syndication.PollAnswer) *syndication.PollAnswer {
+			a := g.answer(req, l.north.clock.Now())
+			a.Entries = slices.DeleteFunc(a.Entries, func(e publog.Entry) bool { return e.Index == int64(foreign) })
+			at := make([]int64, len(a.Entries))
+			for i, e := range a.Entries {
+				at[i] = e.Index
+			}
+			a.Proof = must(publog.ProveLeaves(int64(len(g.entries)), at, g.reader()))(t)
+			return a
+		})
+		l.wantRefusal(south, publog.AlarmWrongOwner, served)
+		l.wantProof(south, g.entries[foreign])
 	})
 }
 

@@ -109,7 +109,7 @@ func (f *follower) pullAlong(ctx context.Context, b *batch, refs []bundle.Versio
 
 // recordsOfVersions fetches the records of versions and verifies them. Where
 // they are too large for one answer it asks for half of them at a time.
-func (f *follower) recordsOfVersions(ctx context.Context, at publog.Checkpoint, refs []bundle.VersionRef) (found []*item, err error) {
+func (f *follower) recordsOfVersions(ctx context.Context, at proven, refs []bundle.VersionRef) (found []*item, err error) {
 	req := syndication.RecordsRequest{Versions: refs, Size: at.Size}
 	answer, err := f.client.Records(ctx, req)
 	if bundle.IsKind(err, bundle.KindTooLarge) && len(refs) > 1 {
@@ -129,7 +129,7 @@ func (f *follower) recordsOfVersions(ctx context.Context, at publog.Checkpoint, 
 		f.log.Warn("peer: linked versions cannot be asked for", "versions", len(refs), "error", err)
 		return nil, nil
 	}
-	records, err := syndication.CheckRecords(at, req, answer)
+	records, err := at.check(req, answer)
 	if err != nil {
 		return nil, err
 	}

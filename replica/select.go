@@ -44,7 +44,7 @@ type subjectState struct {
 
 // selectRecords sorts the records of a poll.
 func (f *follower) selectRecords(ctx context.Context, peer catalog.Peer, parked []catalog.ParkedBundle, v *syndication.Verified) (*batch, error) {
-	b := newBatch(v.Checkpoint, v.Next)
+	b := newBatch(proven{v.Checkpoint, v.Note}, v.Next)
 	gaps, err := f.pick(ctx, peer, parked, bundle.ID{}, b, v.Records, nil)
 	if err != nil {
 		return nil, err
@@ -101,13 +101,13 @@ func before(records []syndication.VerifiedRecord, end int64) []syndication.Verif
 }
 
 // recordsOf fetches a page of the records of a subject, and verifies it.
-func (f *follower) recordsOf(ctx context.Context, at publog.Checkpoint, subject bundle.ID, from int64) (records []syndication.VerifiedRecord, more bool, err error) {
+func (f *follower) recordsOf(ctx context.Context, at proven, subject bundle.ID, from int64) (records []syndication.VerifiedRecord, more bool, err error) {
 	req := syndication.RecordsRequest{Subject: subject, From: from, Size: at.Size}
 	answer, err := f.client.Records(ctx, req)
 	if err != nil {
 		return nil, false, err
 	}
-	records, err = syndication.CheckRecords(at, req, answer)
+	records, err = at.check(req, answer)
 	return records, answer.More && len(records) > 0, err
 }
 
