@@ -189,6 +189,46 @@ func (a *API) file(ctx context.Context, url string) ([]byte, error) {
 	return a.exchange(req)
 }
 
+// Read fetches a URL with the token.
+func (a *API) Read(ctx context.Context, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Token "+a.token)
+	return a.exchange(req)
+}
+
+// Discard fetches a URL, with the token, throws the body away as it comes, and
+// returns its length.
+func (a *API) Discard(ctx context.Context, url string) (int64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Authorization", "Token "+a.token)
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	if resp.StatusCode != http.StatusOK {
+		return 0, &StatusError{resp.StatusCode, url}
+	}
+	return io.Copy(io.Discard, resp.Body)
+}
+
+// PutDraftFile stages one file of any size.
+func (a *API) PutDraftFile(ctx context.Context, draft, path string, content []byte) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, a.base+"/api/v1/drafts/"+draft+"/files/"+path, bytes.NewReader(content))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Token "+a.token)
+	_, err = a.exchange(req)
+	return err
+}
+
 // CreateBundle makes an empty bundle and returns its uuid.
 func (a *API) CreateBundle(ctx context.Context, collection, title string) (string, error) {
 	var b struct{ UUID string }

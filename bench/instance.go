@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+
+	"github.com/blockstored/blockstored/bench/site"
+)
+
+// instance is a running site, and what a host needs to use it.
+type instance struct {
+	*site.Site
+	api        *site.API
+	collection string
+}
+
+// open starts a site of a new name; close ends it.
+func (b *bench) open(ctx context.Context, name, driver string) (*instance, error) {
+	var store site.Store
+	var err error
+	if driver == "s3" {
+		if store, err = b.buckets.Store(driver, name); err != nil {
+			return nil, err
+		}
+	}
+	s, err := site.New(ctx, site.Config{Program: b.program, Dir: filepath.Join(b.dir, name), Name: name, Store: store})
+	if err != nil {
+		return nil, err
+	}
+	i := &instance{Site: s}
+	b.opened = append(b.opened, i)
+	if _, err := s.Start(ctx); err != nil {
+		return nil, err
+	}
+	if i.api, err = s.API(ctx); err != nil {
+		return nil, err
+	}
+	i.collection, err = s.CreateCollection(ctx, "bench")
+	return i, err
+}
+
+// courses makes bundles of so many files each.
+func (i *instance) courses(ctx context.Context, n, files int) ([]*course, error) {
+	all := make([]*course, n)
+	err := atOnce(n, func(k int) (err error) {
+		all[k], err = newCourse(ctx, i.api, i.collection, uint64(k*100_000+files), files)
+		return err
+	})
+	return all, err
+}
+
+// atOnce calls f with 0 to n-1, 32 at a time, and returns an error of one of
+// the calls if any failed; after that it starts no more.
+func atOnce(n int, f func(int) error) error {
+	var (
+		mu    sync.Mutex
+		next  int
+		first error
+		work  sync.WaitGroup
+	)
+	take := func() (int, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		next++
+		return next - 1, next <= n && first == nil
+	}
+	for range min(n, 32) {
+		work.Go(func() {
+			for {
+				k, ok := take()
+				if !ok {
+					return
+				}
+				if err := f(k); err != nil {
+					mu.Lock()
+					first = err
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	work.Wait()
+	return first
+}
