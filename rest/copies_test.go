@@ -153,3 +153,19 @@ func TestOwnVersionsLinkToCopies(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestACopyIsForkedIntoABundleOfOnesOwn(t *testing.T) {
+	north, south := newStack(t, nil), newStack(t, nil)
+	c, b := north.publish(t)
+	south.follow(north, "the north")
+	south.json("POST", "/api/v1/bundles/"+b+"/fork", `{"collection_uuid":"`+c+`"}`).want(t, http.StatusForbidden)
+	own := south.json("POST", "/api/v1/collections", `{"title":"Ours"}`).want(t, 201).field(t, "uuid")
+	fork := south.json("POST", "/api/v1/bundles/"+b+"/fork", `{"collection_uuid":"`+own+`"}`).want(t, 201)
+	if !strings.HasSuffix(fork.body, `,"primary":"north","read_only":false}`) || fork.field(t, "title") != "Unit" {
+		t.Error(fork.body)
+	}
+	file := "/api/v1/bundle_versions/" + fork.field(t, "uuid") + ",1/files/unit.xml"
+	if got := south.json("GET", file, "").want(t, 200).body; got != "initial version" {
+		t.Error(got)
+	}
+}

@@ -110,6 +110,9 @@ func additionRoutes() []*route {
 		{pattern: "/api/v1/bundles/{id}/borrowers", id: exactID, allow: "GET, HEAD, OPTIONS", name: "Borrower List", methods: map[string]handle{
 			"GET": listBorrowers,
 		}},
+		{pattern: "/api/v1/bundles/{id}/fork", id: exactID, allow: "POST, OPTIONS", name: "Fork", methods: map[string]handle{
+			"POST": forkBundle,
+		}},
 		{pattern: "/api/v1/bundle_versions/{id}/archive", manner: asPlain, id: versionID, allow: "GET, HEAD, OPTIONS", name: "Version Archive", methods: map[string]handle{
 			"GET": getArchive,
 		}},
