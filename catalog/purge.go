@@ -39,7 +39,9 @@ type purger struct {
 	left int64 // rows it may still remove
 }
 
-// remove runs a DELETE whose last parameter is the limit of its rows.
+// remove runs a DELETE whose last parameter is the limit of its rows. The text
+// has it as +?, not ?: SQLite looks at what is bound to a bare LIMIT parameter to
+// plan by it, and so compiles the statement anew whenever another number is.
 func (p *purger) remove(text string, args ...any) error {
 	if p.left == 0 {
 		return nil
@@ -53,7 +55,7 @@ func (p *purger) remove(text string, args ...any) error {
 func (a *applier) purge(b Purge) error {
 	may := int64(min(max(b.Limit, 0), maxPurge))
 	p := &purger{applier: a, left: may}
-	if err := p.remove(`DELETE FROM requests WHERE time IN (SELECT time FROM requests WHERE time < ? ORDER BY time LIMIT ?)`,
+	if err := p.remove(`DELETE FROM requests WHERE time IN (SELECT time FROM requests WHERE time < ? ORDER BY time LIMIT +?)`,
 		a.now-requestsKept); err != nil {
 		return err
 	}
@@ -69,7 +71,7 @@ func (a *applier) purge(b Purge) error {
 			return err
 		}
 		if p.left > 0 { // nothing of it is left
-			if err := p.remove(`DELETE FROM trash WHERE id IN (SELECT id FROM trash WHERE id = ? LIMIT ?)`, id); err != nil {
+			if err := p.remove(`DELETE FROM trash WHERE id IN (SELECT id FROM trash WHERE id = ? LIMIT +?)`, id); err != nil {
 				return err
 			}
 		}
@@ -111,35 +113,35 @@ func (p *purger) empty(id, kind, subject, floor int64) error {
 func (p *purger) emptyOverlay(draft, floor int64) error {
 	if err := p.remove(`DELETE FROM draft_files WHERE (draft, path, patch) IN (SELECT f.draft, f.path, f.patch
  FROM draft_files f LEFT JOIN patches p ON p.id = f.patch
- WHERE f.draft = ? AND coalesce(p.seq, f.seq) BETWEEN 1 AND ? ORDER BY f.path, f.patch LIMIT ?)`, draft, floor); err != nil {
+ WHERE f.draft = ? AND coalesce(p.seq, f.seq) BETWEEN 1 AND ? ORDER BY f.path, f.patch LIMIT +?)`, draft, floor); err != nil {
 		return err
 	}
 	if err := p.remove(`DELETE FROM draft_links WHERE (draft, name) IN
- (SELECT draft, name FROM draft_links WHERE draft = ? AND seq <= ? ORDER BY name LIMIT ?)`, draft, floor); err != nil {
+ (SELECT draft, name FROM draft_links WHERE draft = ? AND seq <= ? ORDER BY name LIMIT +?)`, draft, floor); err != nil {
 		return err
 	}
 	return p.remove(`DELETE FROM patches WHERE id IN (SELECT id FROM patches p WHERE draft = ? AND seq BETWEEN 1 AND ?
- AND NOT EXISTS (SELECT 1 FROM draft_files f WHERE f.draft = p.draft AND f.patch = p.id) ORDER BY id LIMIT ?)`, draft, floor)
+ AND NOT EXISTS (SELECT 1 FROM draft_files f WHERE f.draft = p.draft AND f.patch = p.id) ORDER BY id LIMIT +?)`, draft, floor)
 }
 
 // emptyDraft removes all operations of a deleted draft, staged ones too.
 func (p *purger) emptyDraft(draft int64) error {
 	if err := p.remove(`DELETE FROM draft_files WHERE (draft, path, patch) IN
- (SELECT draft, path, patch FROM draft_files WHERE draft = ? ORDER BY path, patch LIMIT ?)`, draft); err != nil {
+ (SELECT draft, path, patch FROM draft_files WHERE draft = ? ORDER BY path, patch LIMIT +?)`, draft); err != nil {
 		return err
 	}
-	if err := p.remove(`DELETE FROM patches WHERE id IN (SELECT id FROM patches WHERE draft = ? ORDER BY id LIMIT ?)`, draft); err != nil {
+	if err := p.remove(`DELETE FROM patches WHERE id IN (SELECT id FROM patches WHERE draft = ? ORDER BY id LIMIT +?)`, draft); err != nil {
 		return err
 	}
 	return p.remove(`DELETE FROM draft_links WHERE (draft, name) IN
- (SELECT draft, name FROM draft_links WHERE draft = ? ORDER BY name LIMIT ?)`, draft)
+ (SELECT draft, name FROM draft_links WHERE draft = ? ORDER BY name LIMIT +?)`, draft)
 }
 
 // emptyBundle removes the drafts of a deleted bundle and those of its versions
 // that no other version, and no draft, links to. Its own row stays, for a UUID is never used
 // again.
 func (p *purger) emptyBundle(id int64) error {
-	drafts, err := collect(p.session, `SELECT id FROM drafts WHERE bundle = ? AND state = 0 ORDER BY id LIMIT ?`,
+	drafts, err := collect(p.session, `SELECT id FROM drafts WHERE bundle = ? AND state = 0 ORDER BY id LIMIT +?`,
 		[]any{id, p.left}, func(row scanner) (draft int64, err error) {
 			err = row.Scan(&draft)
 			return draft, err
@@ -160,10 +162,10 @@ func (p *purger) emptyBundle(id int64) error {
  AND NOT EXISTS (SELECT 1 FROM deps d WHERE d.target = b.uuid AND d.target_num = v.num)
  AND NOT EXISTS (SELECT 1 FROM draft_links l WHERE l.target = b.uuid AND l.target_num = v.num)`
 	if err := p.remove(`DELETE FROM deps WHERE (bundle, num, ordinal) IN (SELECT bundle, num, ordinal FROM deps
- WHERE bundle = ?1 AND num IN (`+unlinked+`) ORDER BY num, ordinal LIMIT ?2)`, id); err != nil {
+ WHERE bundle = ?1 AND num IN (`+unlinked+`) ORDER BY num, ordinal LIMIT +?2)`, id); err != nil {
 		return err
 	}
-	return p.remove(`DELETE FROM versions WHERE bundle = ?1 AND num IN (`+unlinked+` ORDER BY v.num LIMIT ?2)`, id)
+	return p.remove(`DELETE FROM versions WHERE bundle = ?1 AND num IN (`+unlinked+` ORDER BY v.num LIMIT +?2)`, id)
 }
 
 // emptyCollection empties the bundles of a deleted collection one by one.
