@@ -20,6 +20,11 @@ type Config struct {
 	Data string `yaml:"data"`
 	// Listen is the address of the host application's API; empty: none.
 	Listen string `yaml:"listen"`
+	// TLSCert and TLSKey are PEM files for Listen; empty: plain http, for
+	// loopback or behind a proxy that ends TLS. They are read again when they
+	// change, and so are those of Peer.
+	TLSCert string `yaml:"tls_cert"`
+	TLSKey  string `yaml:"tls_key"`
 	// PublicURL is the base of absolute URLs in answers; empty: each request's
 	// scheme and Host.
 	PublicURL string `yaml:"public_url"`
@@ -57,8 +62,8 @@ type PeerConfig struct {
 	// Addresses are the URLs under which peers reach this site; empty: made
 	// from the listener.
 	Addresses []string `yaml:"addresses"`
-	// TLSCert and TLSKey are PEM files for the listener; empty: plain http,
-	// for loopback or behind a proxy that ends TLS.
+	// TLSCert and TLSKey are PEM files for this listener, read again when they
+	// change; empty: plain http, for loopback or behind a proxy that ends TLS.
 	TLSCert string `yaml:"tls_cert"`
 	TLSKey  string `yaml:"tls_key"`
 	// AllowInsecure permits plain http to peers beyond loopback.

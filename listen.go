@@ -3,10 +3,10 @@ package blockstored
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -28,6 +28,7 @@ const maxSocketPath = 100
 
 // servers are the listeners of one instance and the goroutines that serve them.
 type servers struct {
+	log     *slog.Logger
 	running sync.WaitGroup
 	list    []*http.Server
 	cleanup []func()
@@ -35,6 +36,7 @@ type servers struct {
 
 // add takes charge of ln and returns what starts to serve it.
 func (s *servers) add(ln net.Listener, srv *http.Server, onFail func(error)) (start func()) {
+	srv.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelWarn) // spoilt handshakes, and panics of handlers
 	s.list = append(s.list, srv)
 	s.cleanup = append(s.cleanup, func() { _ = ln.Close() }) // in case it was never started
 	return func() {
@@ -74,22 +76,6 @@ func listen(ctx context.Context, key, addr string) (net.Listener, error) {
 		return nil, bundle.Errorf(bundle.KindUnavailable, "cannot listen on %s (%s): %w", addr, key, err)
 	}
 	return ln, nil
-}
-
-// withTLS wraps ln if the configuration names a certificate.
-func (c PeerConfig) withTLS(ln net.Listener) (net.Listener, string, error) {
-	if c.TLSCert == "" {
-		return ln, "http", nil
-	}
-	cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
-	if err != nil {
-		return nil, "", bundle.Errorf(bundle.KindInvalid, "configuration: peer.tls_cert: %w", err)
-	}
-	return tls.NewListener(ln, &tls.Config{
-		Certificates: []tls.Certificate{cert},
-		MinVersion:   tls.VersionTLS12,
-		NextProtos:   []string{"http/1.1"}, // several plain connections carry streams better than one shared one
-	}), "https", nil
 }
 
 // listenAdmin binds the operators' socket, readable by this user alone. Where

@@ -36,7 +36,7 @@ func (i *Instance) openFacing(ctx context.Context) error {
 	i.api = api
 	i.observe()
 
-	s := &servers{}
+	s := &servers{log: i.log}
 	i.onClose(func() error { // runs first of all when the instance closes
 		i.server.Close()
 		s.close(closeGrace)
@@ -64,7 +64,11 @@ func (i *Instance) bind(ctx context.Context, s *servers) (start []func(), err er
 		if err != nil {
 			return nil, err
 		}
-		i.addresses.API = listenerURL("http", ln)
+		ln, scheme, err := i.withTLS(ln, "tls_cert", i.cfg.TLSCert, i.cfg.TLSKey)
+		if err != nil {
+			return nil, err
+		}
+		i.addresses.API = listenerURL(scheme, ln)
 		start = append(start, s.add(ln, hostServer(i.api.Handler()), failed))
 	}
 	if i.cfg.Peer.Listen != "" {
@@ -72,7 +76,7 @@ func (i *Instance) bind(ctx context.Context, s *servers) (start []func(), err er
 		if err != nil {
 			return nil, err
 		}
-		ln, scheme, err := i.cfg.Peer.withTLS(ln)
+		ln, scheme, err := i.withTLS(ln, "peer.tls_cert", i.cfg.Peer.TLSCert, i.cfg.Peer.TLSKey)
 		if err != nil {
 			return nil, err
 		}

@@ -29,6 +29,9 @@ func (c Config) validate() error {
 			return err
 		}
 	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return invalid("tls_cert", "give both tls_cert and tls_key, or neither")
+	}
 	if err := checkBase("public_url", c.PublicURL); err != nil {
 		return err
 	}

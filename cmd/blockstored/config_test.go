@@ -183,7 +183,7 @@ func TestBadConfigIsRefusedWithItsPlace(t *testing.T) {
 	}{
 		{"unknown key", "name: x\nlisen: 1\n", nil, `line 2: there is no key "lisen"; did you mean "listen"?`},
 		{"unknown key in a group", "storage:\n  s3:\n    buckt: b\n", nil, `line 3: there is no key "storage.s3.buckt"; did you mean "storage.s3.bucket"?`},
-		{"key at the wrong level", "tls_cert: x\n", nil, `did you mean "peer.tls_cert"?`},
+		{"key at the wrong level", "poll_wait: x\n", nil, `did you mean "peer.poll_wait"?`},
 		{"twice", "name: x\nname: y\n", nil, "name"},
 		{"no value", "listen:\n", nil, `line 1: listen has no plain value`},
 		{"group for value", "listen:\n  addr: x\n", nil, `line 1: listen has no plain value`},
