@@ -3,6 +3,7 @@ package catalog
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/google/uuid"
 	"golang.org/x/mod/sumdb/tlog"
@@ -169,14 +170,20 @@ func (a *applier) copyCollection(p *peerRow, id bundle.ID, title string, placeho
 }
 
 // linkedSpace is the UUID namespace of the collections that hold copies whose
-// own collection is not known.
+// own collection is not known: the names in it are this instance's UUID and the
+// peer's, 32 bytes. A peer's id alone is known to all its peers, and one of them
+// could publish a collection under what comes of it everywhere.
 var linkedSpace = uuid.MustParse("5b0f5f4c-8f0b-4f6e-9d50-6d1e2f6f0c5a")
 
 // collectionOfCopy returns the collection a copy lies in; a placeholder stands
 // in for one whose record did not come.
 func (a *applier) collectionOfCopy(p *peerRow, id bundle.ID) (c collectionRow, f *fault, err error) {
 	if id == (bundle.ID{}) {
-		id = uuid.NewSHA1(linkedSpace, p.ID[:])
+		self, err := instanceOf(a.session)
+		if err != nil {
+			return c, nil, err
+		}
+		id = uuid.NewSHA1(linkedSpace, slices.Concat(self.ID[:], p.ID[:]))
 	}
 	c, ok, err := findCollection(a.session, id)
 	switch {

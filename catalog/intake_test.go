@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/google/uuid"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/blockstored/blockstored/bundle"
@@ -276,6 +277,30 @@ func TestALinkedVersionMayComeAlone(t *testing.T) {
 	}
 	if len(s.parkedNow(p)) != 0 {
 		t.Errorf("%+v", s.parkedNow(p))
+	}
+}
+
+func TestTheCollectionOfLinkedCopiesIsNobodyElses(t *testing.T) {
+	s, north := following(t)
+	west := &primary{TB: t, id: idOf("west"), last: make(map[bundle.ID]tlog.Hash)}
+	s.must(AddPeer{Peer: west.id, Name: "west", Descriptor: []byte("d"), RootKey: []byte("k"),
+		Addresses: []string{"https://west"}, Subscribe: []Selector{{Scope: "all"}}})
+	// What north's id alone leads to is the same at all its peers.
+	s.take(west, west.collection(uuid.NewSHA1(linkedSpace, north.id[:]), "squatted"))
+	linked := north.version(idOf("b"), 1)
+	linked.Linked = true
+	s.take(north, linked)
+	if parked := s.parkedNow(north); len(parked) != 0 {
+		t.Fatalf("set aside: %+v", parked)
+	}
+	home := s.bundleNow(idOf("b")).Collection
+	s.take(west, west.collection(home, "claimed"))
+	if p := s.parkedNow(west); len(p) != 1 || p[0].Bundle != home || !p[0].Held || p[0].Reason != reasonDuplicate {
+		t.Errorf("the claim is aside as %+v", p)
+	}
+	c := read(s, func(v *View) (Collection, error) { return v.Collection(home) })
+	if !c.Placeholder || c.Title != "Linked from north" || c.Owner.Instance != north.id {
+		t.Errorf("the collection is %+v", c)
 	}
 }
 
