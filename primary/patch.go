@@ -39,6 +39,8 @@ type FileEdit struct {
 const maxAttempts = 100
 
 // PatchDraft changes files and links of a draft and returns it as it is then.
+// Repeated under its request id once the draft is gone, it returns the ID,
+// Revision and Updated of the first answer alone; so do PutFile and Rebase.
 //
 // What is wrong with the patch is found before anything is stored: KindInvalid
 // with the first problem, files before links, in words that the REST API shows
@@ -102,13 +104,17 @@ func (p *Primary) PutFile(ctx context.Context, id bundle.ID, path string, r io.R
 	return p.apply(ctx, s, c)
 }
 
-// patched returns the draft if this very call was answered before.
+// patched returns the draft if this very call was answered before; if the draft
+// is gone since, what is left of that answer: its id, revision and time.
 func (p *Primary) patched(ctx context.Context, id bundle.ID) (bool, catalog.Draft, error) {
-	_, done, err := p.answered(ctx)
+	r, done, err := p.answered(ctx)
 	if !done || err != nil {
 		return false, catalog.Draft{}, err
 	}
 	d, err := look(ctx, p, id, (*catalog.View).Draft)
+	if bundle.IsKind(err, bundle.KindNotFound) {
+		return true, catalog.Draft{ID: id, Revision: r.Revision, Updated: r.Time}, nil
+	}
 	return true, d, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -77,6 +78,41 @@ func TestARepeatedCommitIsAnsweredAfterItsDraftIsGone(t *testing.T) {
 	v2, err2 := s.Commit(ctx, d.ID, CommitOptions{})
 	if err1 != nil || err2 != nil || v1 != v2 || v1.Number != 1 {
 		t.Fatalf("committed %+v and %+v, %v %v", v1, v2, err1, err2)
+	}
+}
+
+func TestRepeatedChangesOfADraftAreAnsweredAfterItIsGone(t *testing.T) {
+	s := newSite(t)
+	b, one := s.bundle(t)
+	other := s.draft(t, b.ID, "other")
+	s.patch(t, other.ID, set("b", "2"))
+	s.commit(t, other.ID) // so that there is something to rebase on
+	calls := []func(ctx context.Context) (catalog.Draft, error){
+		func(ctx context.Context) (catalog.Draft, error) { return s.PatchDraft(ctx, one.ID, set("a", "1")) },
+		func(ctx context.Context) (catalog.Draft, error) {
+			return s.PutFile(ctx, one.ID, "c", strings.NewReader("3"), -1)
+		},
+		func(ctx context.Context) (catalog.Draft, error) { return s.Rebase(ctx, one.ID) },
+	}
+	var first []catalog.Draft
+	for i, call := range calls {
+		d, err := call(WithRequest(context.Background(), catalog.RequestID{byte(i + 1)}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first = append(first, d)
+	}
+	if err := s.DeleteDraft(context.Background(), one.ID); err != nil {
+		t.Fatal(err)
+	}
+	for i, call := range calls {
+		d, err := call(WithRequest(context.Background(), catalog.RequestID{byte(i + 1)}))
+		if err != nil || d.ID != one.ID || d.Revision != first[i].Revision || d.Updated != first[i].Updated {
+			t.Errorf("call %d: answered %+v, then %+v, %v", i, first[i], d, err)
+		}
+	}
+	if _, err := s.PatchDraft(context.Background(), one.ID, set("a", "1")); !bundle.IsKind(err, bundle.KindNotFound) {
+		t.Errorf("another call: %v", err)
 	}
 }
 
