@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/blockstored/blockstored"
 	"github.com/blockstored/blockstored/blockstoredtest"
@@ -60,7 +61,7 @@ func ask(t *testing.T, k *blockstoredtest.Kit, method, path, body string, header
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: time.Minute}}
 	resp, err := c.Do(r)
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +95,9 @@ func TestOnlyTrustedProxiesSayWhatTheClientAskedFor(t *testing.T) {
 func TestABodyAboveTheConfiguredLimitIsRefused(t *testing.T) {
 	k := blockstoredtest.New(t, func(c *blockstored.Config) { c.Limits.MaxBody = 1 << 20 })
 	for pad, want := range map[int]int{1000: http.StatusCreated, 1 << 20: http.StatusRequestEntityTooLarge} {
-		resp, text := ask(t, k, "POST", "/api/v1/collections", `{"title":"x"`+strings.Repeat(" ", pad)+"}")
+		// A client that asks first is told before it sends; one that does not may
+		// find the connection closed under what it sends.
+		resp, text := ask(t, k, "POST", "/api/v1/collections", `{"title":"x"`+strings.Repeat(" ", pad)+"}", "Expect", "100-continue")
 		if resp.StatusCode != want {
 			t.Errorf("%d bytes more: %d %s", pad, resp.StatusCode, text)
 		}
