@@ -61,13 +61,22 @@ func (n *Node) Stats() Stats {
 	return s
 }
 
-// AddVoter lets the node id, which listens at address, take part and vote; it
-// changes the address of one that does. It returns when the change is
-// committed; the new node may still be receiving its copy. Only the leader can;
-// errors have KindUnavailable as those of [Node.Propose].
+// AddVoter lets the node id, which listens at address, take part and vote. One
+// that takes part under another address is removed first: raft 1.8 changes the
+// address of a follower under the goroutine that replicates to it. AddVoter
+// returns when the change is committed; the new node may still be receiving its
+// copy. Only the leader can; errors have KindUnavailable as those of
+// [Node.Propose], and the call can be repeated.
 func (n *Node) AddVoter(ctx context.Context, id, address string) error {
 	if id == "" || address == "" {
 		return bundle.Errorf(bundle.KindInvalid, "a node to add needs an id and an address")
+	}
+	for _, m := range n.servers() {
+		if string(m.ID) == id && string(m.Address) != address && m.ID != n.id {
+			if err := n.Remove(ctx, id); err != nil {
+				return err
+			}
+		}
 	}
 	return n.changeMembers(ctx, func(wait time.Duration) raft.IndexFuture {
 		return n.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(address), 0, wait)
