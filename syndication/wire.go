@@ -338,6 +338,9 @@ func entriesFromWire(ws []entryWire) ([]publog.Entry, error) {
 		switch {
 		case len(w.Redacted) > 0 && len(w.Salt)+len(w.Body) == 0:
 			err = fixed(e.Redacted[:], w.Redacted)
+			if err == nil && e.Redacted == (tlog.Hash{}) { // no leaf has it, and here it means that there is a body
+				err = bundle.Errorf(bundle.KindInvalid, "entry %d is redacted without its leaf hash", w.Index)
+			}
 		case len(w.Redacted) == 0 && len(w.Body) > 0:
 			e.Body = w.Body
 			err = fixed(e.Salt[:], w.Salt)
