@@ -55,8 +55,11 @@ func TestProxyCountsBytesAndRequestsOfEveryConnection(t *testing.T) {
 }
 
 func TestProxyEndsWithConnectionsOpen(t *testing.T) {
-	block := make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-block }))
+	arrived, block := make(chan struct{}), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(arrived)
+		<-block
+	}))
 	defer server.Close()
 	defer close(block)
 	p, err := StartProxy(t.Context(), server.Listener.Addr().String())
@@ -73,8 +76,10 @@ func TestProxyEndsWithConnectionsOpen(t *testing.T) {
 		}
 		failed <- err
 	}()
-	for p.Count().Total() == 0 {
-		time.Sleep(time.Millisecond) // the count is all there is to see
+	select {
+	case <-arrived:
+	case err := <-failed:
+		t.Fatalf("the request did not arrive: %v", err)
 	}
 	if err := p.Close(); err != nil {
 		t.Fatal(err)

@@ -16,14 +16,6 @@ type Store struct {
 	AccessKeyID, SecretAccessKey string
 }
 
-// Driver returns the driver's name.
-func (s Store) Driver() string {
-	if s.Endpoint == "" {
-		return "dir"
-	}
-	return "s3"
-}
-
 func (s Store) yaml() string {
 	if s.Endpoint == "" {
 		return "storage:\n  driver: dir\n"
