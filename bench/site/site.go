@@ -33,6 +33,9 @@ type Config struct {
 	// PeerListen is the address of the peer listener; empty: a free one.
 	PeerListen string
 	Store      Store
+	// Settings are further lines of the configuration, each below a key that the
+	// fields above do not set.
+	Settings string
 }
 
 // Site is one instance on one node: a data folder, fixed addresses, and a
@@ -86,6 +89,7 @@ func (s *Site) yaml() string {
 		fmt.Fprintf(&b, "  addresses: [%q]\n", s.cfg.PeerAddress)
 	}
 	b.WriteString(s.cfg.Store.yaml())
+	b.WriteString(s.cfg.Settings)
 	return b.String()
 }
 
