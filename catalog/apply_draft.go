@@ -77,16 +77,35 @@ func (a *applier) stagePatch(b StagePatch) error {
 	if err != nil {
 		return err
 	}
-	if found && seq != 0 {
-		return bundle.Errorf(bundle.KindConflict, "patch %s took effect already; use a new id", b.Patch)
-	}
-	if !found {
-		patch = a.state.id()
-		if err := a.run(`INSERT INTO patches (id, draft, uuid, seq, modified) VALUES (?, ?, ?, 0, 0)`, patch, d.id, b.Patch[:]); err != nil {
+	if found {
+		if err := checkStaged(b.Patch, seq); err != nil {
 			return err
 		}
+		err = a.run(`UPDATE patches SET modified = ? WHERE id = ?`, a.now, patch)
+	} else {
+		patch = a.state.id()
+		err = a.run(`INSERT INTO patches (id, draft, uuid, seq, modified) VALUES (?, ?, ?, 0, ?)`, patch, d.id, b.Patch[:], a.now)
+	}
+	if err != nil {
+		return err
 	}
 	return a.writeFiles(d.id, patch, 0, b.Files)
+}
+
+// patchGivenUp is the sequence number of a staged patch that Purge gave up. Its
+// row stays until the draft's next commit, so that a late StagePatch or PatchDraft
+// of it is refused: what it would make visible is not all of the patch.
+const patchGivenUp = -1
+
+// checkStaged refuses a patch that nothing can be added to any more.
+func checkStaged(id bundle.ID, seq int64) error {
+	switch {
+	case seq == patchGivenUp:
+		return bundle.Errorf(bundle.KindConflict, "what was staged as patch %s waited too long and is gone; send all of it again", id)
+	case seq != 0:
+		return bundle.Errorf(bundle.KindConflict, "patch %s took effect already; use a new id", id)
+	}
+	return nil
 }
 
 // patch looks up a patch of a draft; seq is 0 while it is invisible.
@@ -150,13 +169,14 @@ func (a *applier) patchDraft(b PatchDraft) error {
 // flip makes what was staged under a patch visible.
 func (a *applier) flip(draft int64, id bundle.ID) error {
 	patch, seq, found, err := a.patch(draft, id)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case !found:
+	}
+	if !found {
 		return bundle.Errorf(bundle.KindNotFound, "nothing was staged as patch %s; send it again", id)
-	case seq != 0:
-		return bundle.Errorf(bundle.KindConflict, "patch %s took effect already; use a new id", id)
+	}
+	if err := checkStaged(id, seq); err != nil {
+		return err
 	}
 	return a.run(`UPDATE patches SET seq = ?, modified = ? WHERE id = ?`, a.state.id(), a.now, patch)
 }

@@ -84,7 +84,8 @@ type PutSecret struct {
 
 // Purge removes at most Limit rows that no query can see any more: results of
 // requests older than 24 h before the command's time, overlays of committed
-// patches, contents of deleted objects. Result.Number is the rows removed.
+// patches, contents of deleted objects. It gives up what was staged and not
+// touched for 24 h before that time. Result.Number is the rows removed.
 type Purge struct{ Limit int }
 
 // CreateCollection appends a collection record to the log.
@@ -148,7 +149,9 @@ type LinkOp struct {
 }
 
 // StagePatch adds operations to a patch too big for one command. They become
-// visible with the PatchDraft that names Patch, together or not at all.
+// visible with the PatchDraft that names Patch, together or not at all. A patch
+// to which nothing was added for 24 h may be given up; its id then is refused
+// with KindConflict.
 type StagePatch struct {
 	Draft, Patch bundle.ID
 	Files        []FileOp

@@ -31,6 +31,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		"dependents":   dependentsQuery,
 		"borrowers":    borrowersQuery,
 		"blobs":        blobQuery,
+		"abandoned":    abandonedQuery,
 		"write bundle": bundleRowColumns + ` WHERE b.uuid = ?`,
 	} {
 		rows, err := collect(s.handle.writer, `EXPLAIN QUERY PLAN `+text, make([]any, parameters(text)), func(row scanner) (string, error) {

@@ -2,6 +2,7 @@ package catalog
 
 // What a row of trash is about.
 const (
+	trashStage      = 0 // of a draft, under patch floor: it was given up
 	trashOverlay    = 1 // of a draft, up to floor: it was committed
 	trashDraft      = 2
 	trashBundle     = 3 // this and the next wait for deletedKept
@@ -11,6 +12,8 @@ const (
 const (
 	hour         = int64(3600 * 1000 * 1000) // µs
 	requestsKept = 24 * hour
+	// stagedKept is how long what was staged waits for the next of its patch.
+	stagedKept = 24 * hour
 	// deletedKept is how long the rows of what was deleted stay. No command
 	// brings them back; a dump or a copy of the catalog still has them.
 	deletedKept = 30 * 24 * hour
@@ -30,7 +33,8 @@ func (a *applier) discard(kind int, subject, floor int64) error {
 func (v *View) Purgeable(now int64) (bool, error) {
 	return v.get(`SELECT 1 WHERE EXISTS (SELECT 1 FROM trash WHERE kind < 3)
  OR (SELECT time FROM trash WHERE kind >= 3 ORDER BY id LIMIT 1) < ?
- OR (SELECT min(time) FROM requests) < ?`, []any{now - deletedKept, now - requestsKept - hour}, new(int))
+ OR (SELECT min(time) FROM requests) < ?
+ OR EXISTS (`+abandonedQuery+`)`, []any{now - deletedKept, now - requestsKept - hour, now - stagedKept, 1}, new(int))
 }
 
 // purger removes rows while it may.
@@ -59,6 +63,9 @@ func (a *applier) purge(b Purge) error {
 		a.now-requestsKept); err != nil {
 		return err
 	}
+	if err := p.giveUp(); err != nil {
+		return err
+	}
 	for p.left > 0 {
 		id, kind, subject, floor, ok, err := a.nextTrash()
 		if err != nil {
@@ -80,6 +87,32 @@ func (a *applier) purge(b Purge) error {
 	return nil
 }
 
+// abandonedQuery lists the staged patches that were touched last before a time.
+const abandonedQuery = `SELECT id, draft FROM patches WHERE seq = 0 AND modified < ? ORDER BY modified, id LIMIT +?`
+
+// giveUp makes trash of the patches that were staged and left. Each counts as a
+// row, so that their number is bounded, too.
+func (p *purger) giveUp() error {
+	type staged struct{ patch, draft int64 }
+	abandoned, err := collect(p.session, abandonedQuery, []any{p.now - stagedKept, p.left}, func(row scanner) (s staged, err error) {
+		err = row.Scan(&s.patch, &s.draft)
+		return s, err
+	})
+	if err != nil {
+		return err
+	}
+	for _, s := range abandoned {
+		if err := p.run(`UPDATE patches SET seq = ? WHERE id = ?`, patchGivenUp, s.patch); err != nil {
+			return err
+		}
+		if err := p.discard(trashStage, s.draft, s.patch); err != nil {
+			return err
+		}
+		p.left--
+	}
+	return nil
+}
+
 // nextTrash returns the first row of trash whose time has come. What has to wait
 // does not keep what came after it, nor is it looked at: times grow with ids, so
 // the first row of those that wait speaks for all of them.
@@ -98,6 +131,8 @@ func (a *applier) nextTrash() (id, kind, subject, floor int64, ok bool, err erro
 // empty removes what a row of trash is about.
 func (p *purger) empty(id, kind, subject, floor int64) error {
 	switch kind {
+	case trashStage:
+		return p.emptyStage(subject, floor)
 	case trashOverlay:
 		return p.emptyOverlay(subject, floor)
 	case trashDraft:
@@ -108,8 +143,15 @@ func (p *purger) empty(id, kind, subject, floor int64) error {
 	return p.emptyCollection(id, subject, floor)
 }
 
+// emptyStage removes the operations that were staged under a patch.
+func (p *purger) emptyStage(draft, patch int64) error {
+	return p.remove(`DELETE FROM draft_files WHERE (draft, path, patch) IN (SELECT draft, path, patch
+ FROM draft_files WHERE draft = ? AND patch = ? ORDER BY path LIMIT +?)`, draft, patch)
+}
+
 // emptyOverlay removes the operations of a draft up to floor. A patch goes
-// after the last of its rows, which have no sequence number of their own.
+// after the last of its rows, which have no sequence number of their own; one
+// that was given up goes, too.
 func (p *purger) emptyOverlay(draft, floor int64) error {
 	if err := p.remove(`DELETE FROM draft_files WHERE (draft, path, patch) IN (SELECT f.draft, f.path, f.patch
  FROM draft_files f LEFT JOIN patches p ON p.id = f.patch
@@ -120,7 +162,7 @@ func (p *purger) emptyOverlay(draft, floor int64) error {
  (SELECT draft, name FROM draft_links WHERE draft = ? AND seq <= ? ORDER BY name LIMIT +?)`, draft, floor); err != nil {
 		return err
 	}
-	return p.remove(`DELETE FROM patches WHERE id IN (SELECT id FROM patches p WHERE draft = ? AND seq BETWEEN 1 AND ?
+	return p.remove(`DELETE FROM patches WHERE id IN (SELECT id FROM patches p WHERE draft = ? AND seq <> 0 AND seq <= ?
  AND NOT EXISTS (SELECT 1 FROM draft_files f WHERE f.draft = p.draft AND f.patch = p.id) ORDER BY id LIMIT +?)`, draft, floor)
 }
 

@@ -130,6 +130,18 @@ func (m *model) drop(t *rapid.T) {
 
 func (m *model) purge(t *rapid.T) { m.must(Purge{Limit: rapid.IntRange(0, 7).Draw(t, "limit")}) }
 
+// tomorrow removes all that has waited for a day, and what was staged.
+func (m *model) tomorrow(t *rapid.T) {
+	c := m.command(Purge{Limit: 100})
+	c.Time = m.DB.state.lastTime + 25*hour
+	if r := m.apply(c)[0]; r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	for _, d := range m.drafts {
+		clear(d.staged)
+	}
+}
+
 func (m *model) check(t *rapid.T) {
 	m.view(func(v *View) error {
 		for _, want := range m.drafts {
@@ -188,7 +200,7 @@ func TestI11TheSameLogMakesTheSameState(t *testing.T) {
 		m.newDraft(rt)
 		rt.Repeat(map[string]func(*rapid.T){
 			"draft": m.newDraft, "stage": m.stage, "patch": m.patch, "commit": m.publish, "stale": m.stale,
-			"rebase": m.rebase, "drop": m.drop, "purge": m.purge, "": m.check,
+			"rebase": m.rebase, "drop": m.drop, "purge": m.purge, "tomorrow": m.tomorrow, "": m.check,
 		})
 		other := open(t)
 		defer other.Close()
