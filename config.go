@@ -2,6 +2,7 @@ package blockstored
 
 import (
 	"log/slog"
+	"net"
 	"path/filepath"
 	"time"
 
@@ -25,8 +26,10 @@ type Config struct {
 	// change, and so are those of Peer.
 	TLSCert string `yaml:"tls_cert"`
 	TLSKey  string `yaml:"tls_key"`
+	// Socket is a unix socket with the same API.
+	Socket SocketConfig `yaml:"socket"`
 	// PublicURL is the base of absolute URLs in answers; empty: each request's
-	// scheme and Host.
+	// scheme and Host, over a unix socket http://localhost.
 	PublicURL string `yaml:"public_url"`
 	// TrustedProxies are the addresses or networks (127.0.0.1, 10.0.0.0/8) of
 	// proxies that may say in X-Forwarded-Proto and X-Forwarded-Host what the
@@ -39,6 +42,10 @@ type Config struct {
 	Files          FilesConfig   `yaml:"files"`
 	Log            LogConfig     `yaml:"log"`
 
+	// Listener serves the host application's API in the place of Listen, with
+	// TLSCert if that is set. Open takes it over: it is closed with the instance,
+	// or when Open fails.
+	Listener net.Listener `yaml:"-"`
 	// Logger receives everything the instance has to say; nil: nothing is
 	// logged.
 	Logger *slog.Logger `yaml:"-"`
@@ -52,6 +59,20 @@ type Config struct {
 	// OnFatal is told, once, of an I/O fault after which this node must not go
 	// on. The instance has stopped accepting commands; the host should exit.
 	OnFatal func(error) `yaml:"-"`
+}
+
+// SocketConfig is the unix socket for a host application on this machine. It
+// serves what Listen does, and asks for a token as well; the operators' socket is
+// another.
+type SocketConfig struct {
+	// Path is absolute and at most 100 bytes long; empty: no such socket. A socket
+	// on which nobody answers is replaced, anything else is refused.
+	Path string `yaml:"path"`
+	// Mode is the file mode in octal, like "0660".
+	Mode string `yaml:"mode"`
+	// Owner is whom the socket belongs to: user, user:group or :group, by name or
+	// number; empty: whom this process runs as.
+	Owner string `yaml:"owner"`
 }
 
 // PeerConfig is the listener and the manners towards other instances.
@@ -146,6 +167,7 @@ func DefaultConfig(data string) Config {
 		Name:   "blockstored",
 		Data:   data,
 		Listen: "127.0.0.1:18250",
+		Socket: SocketConfig{Mode: "0660"},
 		Limits: LimitsConfig{MaxBody: 256 << 20},
 		Peer: PeerConfig{
 			Listen:      "127.0.0.1:18251",

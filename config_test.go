@@ -37,6 +37,15 @@ func TestABadConfigurationNamesItsKey(t *testing.T) {
 		{"files.cors_origins", func(c *blockstored.Config) { c.Files.CORSOrigins = []string{""} }},
 		{"trusted_proxies", func(c *blockstored.Config) { c.TrustedProxies = []string{"127.0.0.1", "proxy.example.org"} }},
 		{"trusted_proxies", func(c *blockstored.Config) { c.TrustedProxies = []string{"10.0.0.0/33"} }},
+		{"socket.path", func(c *blockstored.Config) { c.Socket.Path = "api.sock" }},
+		{"socket.path", func(c *blockstored.Config) { c.Socket.Path = "/" + strings.Repeat("x", 100) }},
+		{"socket.mode", func(c *blockstored.Config) { c.Socket.Path, c.Socket.Mode = "/tmp/s", "0888" }},
+		{"socket.mode", func(c *blockstored.Config) { c.Socket.Path, c.Socket.Mode = "/tmp/s", "01777" }},
+		{"socket.mode", func(c *blockstored.Config) { c.Socket.Path, c.Socket.Mode = "/tmp/s", "" }},
+		{"socket.owner", func(c *blockstored.Config) { c.Socket.Path, c.Socket.Owner = "/tmp/s", "www-data:" }},
+		{"socket.owner", func(c *blockstored.Config) { c.Socket.Path, c.Socket.Owner = "/tmp/s", "a b" }},
+		{"socket.owner", func(c *blockstored.Config) { c.Socket.Path, c.Socket.Owner = "/tmp/s", "no-such-user" }},
+		{"socket.owner", func(c *blockstored.Config) { c.Socket.Path, c.Socket.Owner = "/tmp/s", ":no-such-group" }},
 		{"limits.max_body", func(c *blockstored.Config) { c.Limits.MaxBody = 1000 }},
 	} {
 		cfg := config(t.TempDir())

@@ -61,7 +61,12 @@ type Instance struct {
 // The caller ends it with [Instance.Close]. ctx bounds the opening only. An
 // error of KindConflict means that another process uses the folder or another
 // instance the storage; the text says what to do.
-func Open(ctx context.Context, cfg Config) (*Instance, error) {
+func Open(ctx context.Context, cfg Config) (_ *Instance, err error) {
+	defer func() {
+		if err != nil && cfg.Listener != nil {
+			_ = cfg.Listener.Close() // nothing was accepted
+		}
+	}()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
@@ -79,12 +84,14 @@ func Open(ctx context.Context, cfg Config) (*Instance, error) {
 			return nil, errors.Join(err, i.Close())
 		}
 	}
-	i.log.Info("instance is open", "instance", i.ID(), "name", cfg.Name, "api", i.addresses.API, "peer", i.addresses.Peer)
+	i.log.Info("instance is open", "instance", i.ID(), "name", cfg.Name, "api", i.addresses.API,
+		"socket", i.addresses.Socket, "peer", i.addresses.Peer)
 	return i, nil
 }
 
 // Init makes the data folder and the instance in it, and closes it again. A
-// folder that already holds one is refused with KindConflict.
+// folder that already holds one is refused with KindConflict. It listens nowhere
+// and leaves a Listener alone.
 func Init(ctx context.Context, cfg Config) error {
 	if done, err := Initialized(cfg.Data); err != nil || done {
 		if done {
@@ -92,7 +99,7 @@ func Init(ctx context.Context, cfg Config) error {
 		}
 		return err
 	}
-	cfg.Listen, cfg.Peer.Listen = "", ""
+	cfg.Listen, cfg.Listener, cfg.Socket.Path, cfg.Peer.Listen = "", nil, "", ""
 	i, err := Open(ctx, cfg)
 	if err != nil {
 		return err

@@ -18,9 +18,10 @@ import (
 	"github.com/blockstored/blockstored/bundle"
 )
 
-// Addresses are the URLs this node answers under; "" where it does not listen.
+// Addresses are where this node answers: the URLs of its listeners and the path
+// of the host's unix socket; "" where it does not listen.
 type Addresses struct {
-	API, Peer string
+	API, Socket, Peer string
 }
 
 // maxSocketPath is what every supported system accepts for a unix socket.

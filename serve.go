@@ -59,17 +59,31 @@ func (i *Instance) openFacing(ctx context.Context) error {
 // bind opens the listeners and returns what starts to serve each of them.
 func (i *Instance) bind(ctx context.Context, s *servers) (start []func(), err error) {
 	failed := func(err error) { i.fatal(err) }
-	if i.cfg.Listen != "" {
-		ln, err := listen(ctx, "listen", i.cfg.Listen)
-		if err != nil {
-			return nil, err
+	if ln := i.cfg.Listener; ln != nil || i.cfg.Listen != "" {
+		if ln == nil {
+			if ln, err = listen(ctx, "listen", i.cfg.Listen); err != nil {
+				return nil, err
+			}
 		}
 		ln, scheme, err := i.withTLS(ln, "tls_cert", i.cfg.TLSCert, i.cfg.TLSKey)
 		if err != nil {
 			return nil, err
 		}
-		i.addresses.API = listenerURL(scheme, ln)
+		if addr := ln.Addr(); addr.Network() == "unix" { // a host's own
+			i.addresses.Socket = addr.String()
+		} else {
+			i.addresses.API = listenerURL(scheme, ln)
+		}
 		start = append(start, s.add(ln, hostServer(i.api.Handler()), failed))
+	}
+	if i.cfg.Socket.Path != "" {
+		ln, remove, err := listenSocket(ctx, i.cfg.Socket)
+		if err != nil {
+			return nil, err
+		}
+		i.addresses.Socket = i.cfg.Socket.Path
+		start = append(start, s.add(ln, hostServer(i.api.Handler()), failed))
+		s.cleanup = append(s.cleanup, remove) // after add's, so that it is closed by then
 	}
 	if i.cfg.Peer.Listen != "" {
 		ln, err := listen(ctx, "peer.listen", i.cfg.Peer.Listen)

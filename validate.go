@@ -23,7 +23,7 @@ func (c Config) validate() error {
 		return invalid("name", "give 1 to 100 characters")
 	}
 	for _, check := range []func() error{
-		c.Storage.validate, c.Peer.validate, c.Files.validate, c.Limits.validate,
+		c.Storage.validate, c.Socket.validate, c.Peer.validate, c.Files.validate, c.Limits.validate,
 	} {
 		if err := check(); err != nil {
 			return err

@@ -108,18 +108,20 @@ func (e fatalError) Unwrap() error { return e.err }
 
 // announced is what serve prints first.
 type announced struct {
-	ID   bundle.ID `json:"id"`
-	Name string    `json:"name"`
-	API  string    `json:"api"`
-	Peer string    `json:"peer"`
-	Data string    `json:"data"`
+	ID     bundle.ID `json:"id"`
+	Name   string    `json:"name"`
+	API    string    `json:"api"`
+	Socket string    `json:"socket"`
+	Peer   string    `json:"peer"`
+	Data   string    `json:"data"`
 }
 
 func (m *Main) announce(cfg blockstored.Config, i *blockstored.Instance, first bool) error {
-	a := announced{ID: i.ID(), Name: cfg.Name, API: i.Addresses().API, Peer: i.Addresses().Peer, Data: cfg.Data}
+	at := i.Addresses()
+	a := announced{ID: i.ID(), Name: cfg.Name, API: at.API, Socket: at.Socket, Peer: at.Peer, Data: cfg.Data}
 	return m.result(a, func(w io.Writer) {
 		fmt.Fprintf(w, "%s is running, instance %s\n", a.Name, a.ID)
-		for _, row := range [][2]string{{"API", a.API}, {"peers", a.Peer}, {"data", a.Data}} {
+		for _, row := range [][2]string{{"API", a.API}, {"socket", a.Socket}, {"peers", a.Peer}, {"data", a.Data}} {
 			if row[1] != "" {
 				fmt.Fprintf(w, "  %-6s %s\n", row[0], row[1])
 			}
