@@ -2,8 +2,9 @@
 // what plays them against a server and compares the answers.
 //
 // A table is a file of the folder exchanges: a series of requests and the answers
-// they must get, beginning on an empty store. It needs nothing but a URL and a
-// writer's token, so it can be pointed at any server that claims the contract:
+// they must get, beginning on an empty store whose name is north. It needs nothing
+// but a URL and a writer's token, so it can be pointed at any server that claims
+// the contract:
 //
 //	== what is shown
 //	METHOD /path
