@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -12,10 +13,23 @@ import (
 )
 
 // MissingBlobs returns those of ds, each once, whose bytes are not stored here
-// or are about to be collected: what an uploader has to send.
+// or are about to be collected: what an uploader has to send. KindTooLarge for
+// more than 100 000.
 func (p *Primary) MissingBlobs(ctx context.Context, ds []bundle.Digest) ([]bundle.Digest, error) {
-	return look(ctx, p, ds, (*catalog.View).MissingBlobs)
+	if len(ds) > maxDigests {
+		return nil, bundle.Errorf(bundle.KindTooLarge, "Ask for at most %d digests at once.", maxDigests)
+	}
+	missing, err := look(ctx, p, ds, (*catalog.View).MissingBlobs)
+	seen := make(map[bundle.Digest]bool, len(missing))
+	return slices.DeleteFunc(missing, func(d bundle.Digest) bool {
+		twice := seen[d]
+		seen[d] = true
+		return twice
+	}), err
 }
+
+// maxDigests bounds the question which blobs are missing.
+const maxDigests = 100_000
 
 // StoreFrames stores small blobs in bulk, so that a later [Patch] can name them
 // by digest: one object and one command for all of them, a command more for

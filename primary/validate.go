@@ -3,6 +3,7 @@ package primary
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -25,8 +26,8 @@ const maxLinkName = 4096
 type fault struct{ field, message string }
 
 // checkFields returns an error of KindInvalid that names every field at fault:
-// all of them in the message, and each in Fields under its name, with the text
-// that the REST API shows for it.
+// all of them in the message, by name, and each in Fields under its name, with
+// the text that the REST API shows for it.
 func checkFields(faults ...fault) error {
 	fields := make(map[string]string)
 	var texts []string
@@ -39,7 +40,8 @@ func checkFields(faults ...fault) error {
 	if texts == nil {
 		return nil
 	}
-	e := bundle.Errorf(bundle.KindInvalid, "%s", strings.Join(texts, " "))
+	slices.Sort(texts)
+	e := bundle.Errorf(bundle.KindInvalid, "%s", strings.Join(texts, "; "))
 	e.Fields = fields
 	return e
 }

@@ -29,7 +29,7 @@ func (s *stack) archived(t *testing.T) (map[string]string, string) {
 		"é/ö.txt": "umlaut", "empty": "", "z": "last", "m/big.bin": string(noise(1<<20 + 3)),
 		strings.Repeat("long/", 40) + "x": "deep",
 	}
-	for i := range archiveFiles + 10 {
+	for i := range 300 { // more than are read at once
 		files[fmt.Sprintf("small/%04d", i)] = fmt.Sprint("content ", i%7)
 	}
 	patch := `{"files":{`

@@ -1,15 +1,10 @@
 package rest
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
 	"mime"
 	"net/http"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/blockstored/blockstored/bundle"
 )
@@ -17,16 +12,6 @@ import (
 // FramesType is the media type of a stream of frames (see bundle.Frame) that
 // follow each other without gaps.
 const FramesType = "application/vnd.blockstored.frames"
-
-// maxDigests bounds the question which blobs are missing.
-const maxDigests = 100_000
-
-// A bulk upload is stored batch by batch, each one object and one command: the
-// next is read while one is stored.
-const (
-	batchBytes  = 16 << 20
-	batchFrames = 3000
-)
 
 // missingBlobs answers which of some blobs an uploader has to send.
 func missingBlobs(x *exchange) error {
@@ -36,20 +21,13 @@ func missingBlobs(x *exchange) error {
 	if err := x.decode(&in); err != nil {
 		return err
 	}
-	if len(in.Digests) > maxDigests {
-		return bundle.Errorf(bundle.KindTooLarge, "Ask for at most %d digests at once.", maxDigests)
-	}
 	missing, err := x.cfg.Primary.MissingBlobs(x.r.Context(), in.Digests)
 	if err != nil {
 		return err
 	}
 	b := append(appendKey([]byte("{"), "missing"), '[')
-	seen := make(map[bundle.Digest]bool, len(missing))
-	for _, d := range missing {
-		if seen[d] {
-			continue
-		}
-		if seen[d] = true; len(seen) > 1 {
+	for i, d := range missing {
+		if i > 0 {
 			b = append(b, ',')
 		}
 		b = appendString(b, d.String())
@@ -69,61 +47,12 @@ func uploadFrames(x *exchange) error {
 	case <-x.r.Context().Done():
 		return x.r.Context().Err()
 	}
-	stored, err := x.storeFrames()
+	stored, err := x.cfg.Primary.StoreFrameStream(x.r.Context(), x.upload())
 	if err != nil {
 		return uploadError(err)
 	}
 	x.moved()
-	return x.json(http.StatusOK, append(appendInt(appendKey([]byte("{"), "stored"), stored), '}'))
-}
-
-func (x *exchange) storeFrames() (stored int64, err error) {
-	g, ctx := errgroup.WithContext(x.r.Context())
-	batches := make(chan []bundle.Frame)
-	g.Go(func() error {
-		for frames := range batches {
-			if _, err := x.cfg.Primary.StoreFrames(ctx, frames); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	frames := bundle.NewFrameReader(bufio.NewReaderSize(x.upload(), 64<<10))
-	for err == nil {
-		var batch []bundle.Frame
-		batch, err = nextBatch(frames)
-		if len(batch) == 0 {
-			continue
-		}
-		select {
-		case batches <- batch:
-			stored += int64(len(batch))
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
-	}
-	close(batches)
-	if failed := g.Wait(); failed != nil {
-		return 0, failed
-	}
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return stored, err
-}
-
-// nextBatch reads frames for one object. With an error the frames before it are
-// a batch still.
-func nextBatch(r *bundle.FrameReader) (batch []bundle.Frame, err error) {
-	for size := 0; size < batchBytes && len(batch) < batchFrames; {
-		f, err := r.Next()
-		if err != nil {
-			return batch, err
-		}
-		size += f.EncodedLen()
-		batch = append(batch, f)
-	}
-	return batch, nil
+	return x.json(http.StatusOK, append(appendInt(appendKey([]byte("{"), "stored"), int64(stored)), '}'))
 }
 
 // uploadBlob stores one blob of any size.

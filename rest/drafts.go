@@ -59,6 +59,7 @@ func createDraft(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	x.tag(d.Revision)
 	return x.made(links{x.base()}.draft(d.ID), b)
 }
 

@@ -80,7 +80,7 @@ func TestFramesAreStoredInBulk(t *testing.T) {
 	var stream []byte
 	var digests []string
 	files := make(map[string]any)
-	for i := range batchFrames + 7 { // more than one batch
+	for i := range 3000 + 7 { // more than one batch
 		blob := fmt.Appendf(nil, "file %d", i)
 		stream = bundle.MakeFrame(blob).AppendTo(stream)
 		d := bundle.DigestOf(blob)

@@ -16,8 +16,7 @@ type printer struct {
 	files   string // what URLs of files begin with
 	now     time.Time
 	view    *catalog.View
-	self    *catalog.Instance
-	names   map[bundle.ID]string
+	owners  *primary.Owners
 	bundles map[bundle.ID]catalog.Bundle // seen, for lists of versions
 }
 
@@ -25,7 +24,7 @@ func (x *exchange) printer(v *catalog.View) *printer {
 	base := x.base()
 	p := &printer{
 		links: links{base}, api: x.API, files: base, now: x.cfg.Now(), view: v,
-		names: make(map[bundle.ID]string), bundles: make(map[bundle.ID]catalog.Bundle),
+		owners: primary.NewOwners(v), bundles: make(map[bundle.ID]catalog.Bundle),
 	}
 	if x.cfg.FilesURL != "" {
 		p.files = x.cfg.FilesURL
@@ -36,7 +35,7 @@ func (x *exchange) printer(v *catalog.View) *printer {
 // owner appends the keys that say where an object can be written, and closes
 // the object.
 func (p *printer) owner(b []byte, o bundle.Owner) ([]byte, error) {
-	name, own, err := p.nameOf(o)
+	name, own, err := p.owners.Name(o)
 	if err != nil {
 		return nil, err
 	}
@@ -45,30 +44,6 @@ func (p *printer) owner(b []byte, o bundle.Owner) ([]byte, error) {
 		return append(b, "false}"...), nil
 	}
 	return append(b, "true}"...), nil
-}
-
-// nameOf returns the name of an object's primary as it is known here, and
-// whether that is this instance.
-func (p *printer) nameOf(o bundle.Owner) (name string, own bool, err error) {
-	if p.self == nil {
-		self, err := p.view.Instance()
-		if err != nil {
-			return "", false, err
-		}
-		p.self = &self
-	}
-	if o.Instance == p.self.ID {
-		return p.self.Name, true, nil
-	}
-	if name, ok := p.names[o.Instance]; ok {
-		return name, false, nil
-	}
-	peer, err := p.view.Peer(o.Instance)
-	if bundle.IsKind(err, bundle.KindNotFound) { // not a peer any more, or a peer's peer
-		peer.Name, err = o.Instance.String(), nil
-	}
-	p.names[o.Instance] = peer.Name
-	return peer.Name, false, err
 }
 
 func (p *printer) collection(b []byte, c catalog.Collection) ([]byte, error) {
@@ -83,7 +58,7 @@ func (p *printer) bundle(b []byte, o catalog.Bundle) ([]byte, error) {
 	b = appendText(b, "collection_uuid", o.Collection.String())
 	b = appendText(b, "description", o.Description)
 	b = append(appendKey(b, "drafts"), '{')
-	_, own, err := p.nameOf(o.Owner)
+	_, own, err := p.owners.Name(o.Owner)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/primary"
 )
 
 func listVersions(x *exchange) error {
@@ -48,7 +49,7 @@ func getVersion(x *exchange) error {
 			return err
 		}
 		p, owner = x.printer(v), o.Owner
-		_, _, err = p.nameOf(owner) // the printer keeps it beyond the view
+		_, _, err = p.owners.Name(owner) // the printer keeps it beyond the view
 		return err
 	})
 	if err != nil {
@@ -74,12 +75,12 @@ func getVersion(x *exchange) error {
 func describeVersion(x *exchange) error {
 	var row catalog.Version
 	err := x.view(func(v *catalog.View) error {
-		var o catalog.Bundle
 		var err error
-		if row, o, err = x.versionRow(v); err != nil {
+		if row, _, err = x.versionRow(v); err != nil {
 			return err
 		}
-		return x.writable(v, "Bundle "+x.id.String(), o.Owner)
+		_, err = primary.OwnBundle(v, x.id)
+		return err
 	})
 	if err != nil {
 		return err
