@@ -19,6 +19,7 @@ const module = "github.com/blockstored/blockstored"
 // their own room.
 var rooms = map[string][]string{
 	"bundle":      {},
+	"api":         {"bundle"},
 	"publog":      {"bundle"},
 	"metrics":     {},
 	"storage":     {"bundle", "metrics"},
@@ -32,13 +33,13 @@ var rooms = map[string][]string{
 	"backup":      {"cluster", "catalog", "storage", "bundle"},
 	"rest":        {"primary", "replica", "events", "backup", "access", "catalog", "storage", "bundle", "metrics"},
 	"console":     {"primary", "replica", "events", "backup", "access", "catalog", "storage", "bundle", "metrics"},
-	"client":      {"bundle"},
-	".": {"bundle", "publog", "metrics", "storage", "catalog", "cluster", "access", "primary", "syndication",
+	"client":      {"api", "bundle"},
+	".": {"api", "bundle", "publog", "metrics", "storage", "catalog", "cluster", "access", "primary", "syndication",
 		"replica", "events", "backup", "rest", "console"},
-	"cmd":             {".", "client", "bundle"},
-	"bench":           {".", "client", "bundle", "storage"},
-	"examples":        {".", "client", "bundle"},
-	"blockstoredtest": {".", "client", "bundle"},
+	"cmd":             {".", "client", "api", "bundle"},
+	"bench":           {".", "client", "api", "bundle", "storage"},
+	"examples":        {".", "client", "api", "bundle"},
+	"blockstoredtest": {".", "client", "api", "bundle"},
 }
 
 // only names the single room that may import a library.
