@@ -128,5 +128,24 @@ func (a *API) mux(trusted bool) http.Handler {
 	for _, rt := range a.routes() {
 		mux.Handle(rt.pattern, a.handler(rt, trusted))
 	}
-	return mux
+	nowhere := a.handler(&route{pattern: "/"}, trusted)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if unclean(r.URL.EscapedPath()) {
+			nowhere.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// unclean reports whether a path has a segment that is empty, "." or "..".
+// [http.ServeMux] would redirect to another path, and a client that follows would
+// store a file under a name that it did not give.
+func unclean(path string) bool {
+	for _, bad := range []string{"//", "/./", "/../"} {
+		if strings.Contains(path, bad) {
+			return true
+		}
+	}
+	return strings.HasSuffix(path, "/.") || strings.HasSuffix(path, "/..")
 }
