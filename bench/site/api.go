@@ -47,17 +47,45 @@ func (a *API) Close() { a.http.CloseIdleConnections() }
 // Do sends one request; in is sent as JSON, out receives the answer's. Either
 // may be nil. key, if not empty, is the Idempotency-Key.
 func (a *API) Do(ctx context.Context, method, path, key string, in, out any) error {
+	answer, err := a.Answer(ctx, method, path, key, in)
+	if err == nil {
+		err = answer.refusal()
+	}
+	if err != nil || out == nil {
+		return err
+	}
+	return json.Unmarshal(answer.Body, out)
+}
+
+// Answer is what a site answered.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// refusal returns a *StatusError if the answer is not of the 2xx kind.
+func (a Answer) refusal() error {
+	if a.Status/100 != 2 {
+		return &StatusError{a.Status, string(a.Body[:min(len(a.Body), 300)])}
+	}
+	return nil
+}
+
+// Answer sends one request as [API.Do] does, and returns the answer whatever its
+// status. An error means that none, or not all of one, arrived.
+func (a *API) Answer(ctx context.Context, method, path, key string, in any) (Answer, error) {
 	var body io.Reader
 	if in != nil {
 		encoded, err := json.Marshal(in)
 		if err != nil {
-			return err
+			return Answer{}, err
 		}
 		body = bytes.NewReader(encoded)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, a.base+"/api/v1/"+path, body)
 	if err != nil {
-		return err
+		return Answer{}, err
 	}
 	req.Header.Set("Authorization", "Token "+a.token)
 	if in != nil {
@@ -66,28 +94,39 @@ func (a *API) Do(ctx context.Context, method, path, key string, in, out any) err
 	if key != "" {
 		req.Header.Set("Idempotency-Key", key)
 	}
-	answer, err := a.exchange(req)
-	if err != nil || out == nil {
+	return a.send(req)
+}
+
+// Health returns nil if the site says that it is well.
+func (a *API) Health(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.base+"/health/", nil)
+	if err != nil {
 		return err
 	}
-	return json.Unmarshal(answer, out)
+	_, err = a.exchange(req)
+	return err
+}
+
+func (a *API) send(req *http.Request) (Answer, error) {
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	body, err := io.ReadAll(resp.Body)
+	return Answer{resp.StatusCode, resp.Header, body}, err
 }
 
 // exchange returns the body of an answer of the 2xx kind.
 func (a *API) exchange(req *http.Request) ([]byte, error) {
-	resp, err := a.http.Do(req)
+	answer, err := a.send(req)
+	if err == nil {
+		err = answer.refusal()
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode/100 != 2 {
-		return nil, &StatusError{resp.StatusCode, string(body[:min(len(body), 300)])}
-	}
-	return body, nil
+	return answer.Body, nil
 }
 
 // Listed is a version that the API's list shows.

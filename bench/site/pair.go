@@ -51,7 +51,7 @@ func OpenPair(ctx context.Context, cfg PairConfig) (_ *Pair, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p.North, err = startSite(ctx, Config{
+	p.North, err = Open(ctx, Config{
 		Program: cfg.Program, Dir: filepath.Join(cfg.Dir, "north"), Name: "north",
 		PeerListen: peerListen, PeerAddress: p.Peer.URL(), Store: store,
 	})
@@ -74,10 +74,11 @@ func (p *Pair) Subscriber(ctx context.Context, name, driver string) (*Site, erro
 	if err != nil {
 		return nil, err
 	}
-	return startSite(ctx, Config{Program: p.Program, Dir: filepath.Join(p.dir, name), Name: name, Store: store})
+	return Open(ctx, Config{Program: p.Program, Dir: filepath.Join(p.dir, name), Name: name, Store: store})
 }
 
-func startSite(ctx context.Context, cfg Config) (*Site, error) {
+// Open makes a site and starts it. The caller ends it with [Site.Close].
+func Open(ctx context.Context, cfg Config) (*Site, error) {
 	s, err := New(ctx, cfg)
 	if err != nil {
 		return nil, err

@@ -20,12 +20,21 @@ type Program string
 
 // Build compiles the program into the folder dir, without cgo, as it ships.
 // The working folder must be inside the repository.
-func Build(ctx context.Context, dir string) (Program, error) {
+func Build(ctx context.Context, dir string) (Program, error) { return build(ctx, dir, "CGO_ENABLED=0") }
+
+// BuildRace compiles the program with the race detector, which needs cgo and
+// writes what it finds to the program's log; see [Site.Races].
+func BuildRace(ctx context.Context, dir string) (Program, error) {
+	return build(ctx, dir, "CGO_ENABLED=1", "-race")
+}
+
+func build(ctx context.Context, dir, env string, flags ...string) (Program, error) {
 	path := filepath.Join(dir, "blockstored")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, mainPackage)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	args := append(append([]string{"build"}, flags...), "-o", path, mainPackage)
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Env = append(os.Environ(), env)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build %s: %w\n%s", mainPackage, err, out)
+		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	return Program(path), nil
 }

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -226,6 +227,21 @@ func (s *Site) LogTail() string {
 		return err.Error()
 	}
 	return string(content[max(0, len(content)-logTail):])
+}
+
+// Races returns how often the race detector spoke up in the process' log, of a
+// program that [BuildRace] made, and the log from the first time on.
+func (s *Site) Races() (int, string, error) {
+	content, err := os.ReadFile(s.log.Name())
+	if err != nil {
+		return 0, "", err
+	}
+	mark := []byte("WARNING: DATA RACE")
+	at := bytes.Index(content, mark)
+	if at < 0 {
+		return 0, "", nil
+	}
+	return bytes.Count(content, mark), string(content[at:min(len(content), at+logTail)]), nil
 }
 
 // FreeAddress returns a loopback address with a port that nobody listened on a
