@@ -2,103 +2,166 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
+	"time"
 )
 
-// mostClients is the largest number of clients of P1; each edits a bundle of
-// its own.
-const mostClients = 64
+const (
+	// mostClients is the largest number of clients of P1; each edits a bundle
+	// of its own.
+	mostClients = 64
+	// putDelay is added to each PUT in one row of P1: about what a bucket of a
+	// large provider takes.
+	putDelay = 20 * time.Millisecond
+)
 
 // p1 measures edit and commit of one 1 KiB file in a bundle of 100, on both
-// kinds of storage.
+// kinds of storage, and what more files at once and slow PUTs make of it.
 func (b *bench) p1(ctx context.Context) ([]row, error) {
-	subjects := b.floors.subjects()
+	subjects := []subject{b.floors.appended(), b.floors.file()}
+	if b.buckets != nil {
+		store, err := b.buckets.Store("s3", "floor")
+		if err != nil {
+			return nil, err
+		}
+		if err := b.floors.useBucket(ctx, store); err != nil {
+			return nil, err
+		}
+		subjects = append(subjects, b.floors.put())
+	}
+	floors := len(subjects)
 	for _, driver := range b.drivers() {
 		where, err := b.open(ctx, "p1-"+driver, driver)
 		if err != nil {
 			return nil, err
 		}
-		courses, err := where.courses(ctx, mostClients, 100)
+		some, err := b.editors(ctx, where, driver)
 		if err != nil {
 			return nil, err
 		}
-		for _, clients := range []int{1, 8, mostClients} {
-			s := subject{name: "edit + commit, " + driver, clients: clients}
-			s.op = func(ctx context.Context, client int) error { return courses[client].cycle(ctx, &b.edits) }
-			subjects = append(subjects, s)
-		}
+		subjects = append(subjects, some...)
 	}
-	before := b.puts()
 	all, err := alternate(ctx, b.rhythm, subjects)
 	if err != nil {
 		return nil, err
 	}
-	return b.p1Rows(all, b.puts()-before), nil
+	rows := b.p1Rows(all[:floors], all[floors:])
+	if b.buckets == nil {
+		return rows, nil
+	}
+	slow, err := b.p1Slow(ctx)
+	return append(rows, slow), err
 }
 
-// p1Rows compares one client with the floor and more clients with one. After the
-// two floors, all has three series for each kind of storage.
-func (b *bench) p1Rows(all []series, puts int) []row {
-	rounds := b.rhythm.rounds
-	floor := weighted(map[*series]float64{&all[0]: 2, &all[1]: 2}, rounds)
-	rows := []row{newRow("P1", all[0]), newRow("P1", all[1])}
-	commits := 0
-	for i, s := range all[2:] {
+// editsAtOnce are the numbers of files that one client edits in one commit.
+var editsAtOnce = []int{1, 10, 100}
+
+// editors are the subjects of P1 on one site: so many clients, then so many
+// files.
+func (b *bench) editors(ctx context.Context, where *instance, driver string) ([]subject, error) {
+	courses, err := where.courses(ctx, mostClients, 100)
+	if err != nil {
+		return nil, err
+	}
+	var all []subject
+	for _, clients := range []int{1, 8, mostClients} {
+		all = append(all, subject{
+			name: "edit + commit, " + driver, clients: clients,
+			op: func(ctx context.Context, client int) error { return courses[client].cycle(ctx, &b.edits, 1) },
+		})
+	}
+	for _, files := range editsAtOnce[1:] {
+		all = append(all, subject{
+			name: fmt.Sprintf("edit of %d files + commit, %s", files, driver), clients: 1,
+			op: func(ctx context.Context, client int) error { return courses[client].cycle(ctx, &b.edits, files) },
+		})
+	}
+	return all, nil
+}
+
+// p1Rows compares one client with the floor, and all else with one client. The
+// floors are a log append and then an object of each kind of storage; measured
+// has five series for each.
+func (b *bench) p1Rows(floors, measured []series) []row {
+	var rows []row
+	for _, s := range floors {
+		rows = append(rows, newRow("P1", s))
+	}
+	const perDriver = 5
+	for i, s := range measured {
+		first := i / perDriver * perDriver
+		one, object := measured[first], &floors[1+i/perDriver]
 		r := newRow("P1", s)
-		if one := all[2+i/3*3]; s.clients == 1 {
-			r.compare(medianRatio(s.cost(), floor), "the time of 2 files + 2 appends", "≤ 2")
-		} else {
-			target := ""
-			if s.clients == mostClients {
-				target = "≥ 5"
-			}
-			r.compare(medianRatio(s.rate(), one.rate()), "the rate of 1 client", target)
-		}
-		if strings.Contains(s.name, "s3") {
-			commits += s.ops
+		switch {
+		case i == first:
+			floor := weighted(map[*series]float64{object: 2, &floors[0]: 2}, b.rhythm.rounds)
+			r.compare(medianRatio(s.cost(), floor), "× 2 objects + 2 appends", atMost(2))
+		case s.clients == mostClients:
+			r.compare(medianRatio(s.rate(), one.rate()), "× the rate of 1 client", atLeast(5))
+		case s.clients > 1:
+			r.compare(medianRatio(s.rate(), one.rate()), "× the rate of 1 client", target{})
+		default:
+			r.compare(medianRatio(s.cost(), one.cost()), "× the time of 1 file", target{})
 		}
 		rows = append(rows, r)
-	}
-	if commits > 0 {
-		last := &rows[len(rows)-1]
-		last.Note = fmt.Sprintf("%.2f PUTs a cycle over all S3 rows", float64(puts)/float64(commits))
 	}
 	return rows
 }
 
-// puts counts the objects written to buckets so far.
-func (b *bench) puts() int {
-	if b.buckets == nil {
-		return 0
+// p1Slow counts the PUTs of many clients on a bucket whose PUTs are slow.
+func (b *bench) p1Slow(ctx context.Context) (r row, err error) {
+	store, err := b.buckets.Store("s3", "p1-slow")
+	if err != nil {
+		return r, err
 	}
-	n := 0
-	for kind, count := range b.buckets.Count().Requests {
-		if strings.HasPrefix(kind, "PUT ") {
-			n += count
-		}
+	slow, err := startSlowPuts(ctx, store.Endpoint, putDelay)
+	if err != nil {
+		return r, err
 	}
-	return n
+	defer func() { err = errors.Join(err, b.closeSites(), slow.close()) }()
+	store.Endpoint = slow.URL
+	where, err := b.openOn(ctx, "p1-slow", store)
+	if err != nil {
+		return r, err
+	}
+	courses, err := where.courses(ctx, mostClients, 100)
+	if err != nil {
+		return r, err
+	}
+	before := slow.puts.Load()
+	all, err := alternate(ctx, b.rhythm, []subject{{
+		name: fmt.Sprintf("edit + commit, s3, each PUT %v slower", putDelay), clients: mostClients,
+		op: func(ctx context.Context, client int) error { return courses[client].cycle(ctx, &b.edits, 1) },
+	}})
+	if err != nil {
+		return r, err
+	}
+	r = newRow("P1", all[0])
+	r.compare(float64(slow.puts.Load()-before)/float64(r.Ops), "PUTs a commit", atMost(0.2))
+	return r, nil
 }
 
-// p2 measures the same with one client in larger bundles.
+// p2 measures edit and commit with one client in larger bundles.
 func (b *bench) p2(ctx context.Context) ([]row, error) {
-	where, err := b.open(ctx, "p2", "dir")
-	if err != nil {
-		return nil, err
-	}
 	sizes := []int{100, 1000, 10_000}
-	targets := []string{"", "≤ 1.5", "≤ 3"}
+	targets := []target{{}, atMost(1.5), atMost(3)}
 	var subjects []subject
-	for _, files := range sizes {
-		courses, err := where.courses(ctx, 1, files)
+	for _, driver := range b.drivers() {
+		where, err := b.open(ctx, "p2-"+driver, driver)
 		if err != nil {
 			return nil, err
 		}
-		subjects = append(subjects, subject{
-			name: fmt.Sprintf("edit + commit in a bundle of %d files", files), clients: 1,
-			op: func(ctx context.Context, _ int) error { return courses[0].cycle(ctx, &b.edits) },
-		})
+		for _, files := range sizes {
+			courses, err := where.courses(ctx, 1, files)
+			if err != nil {
+				return nil, err
+			}
+			subjects = append(subjects, subject{
+				name: fmt.Sprintf("edit + commit in a bundle of %d files, %s", files, driver), clients: 1,
+				op: func(ctx context.Context, _ int) error { return courses[0].cycle(ctx, &b.edits, 1) },
+			})
+		}
 	}
 	all, err := alternate(ctx, b.rhythm, subjects)
 	if err != nil {
@@ -107,8 +170,8 @@ func (b *bench) p2(ctx context.Context) ([]row, error) {
 	var rows []row
 	for i, s := range all {
 		r := newRow("P2", s)
-		if i > 0 {
-			r.compare(medianRatio(s.cost(), all[0].cost()), "the time in 100 files", targets[i])
+		if n := i % len(sizes); n > 0 {
+			r.compare(medianRatio(s.cost(), all[i-n].cost()), "× the time in 100 files", targets[n])
 		}
 		rows = append(rows, r)
 	}

@@ -55,11 +55,14 @@ func newCourse(ctx context.Context, api *site.API, collection string, number uin
 	return c, err
 }
 
-// cycle writes new content into one file and commits it.
-func (c *course) cycle(ctx context.Context, e *edits) error {
-	n := e.n.Add(1)
-	file := filePath(int(n) % c.files)
-	if err := c.api.PatchDraft(ctx, c.draft, map[string][]byte{file: text(c.number, 1<<32+n)}); err != nil {
+// cycle writes new content into so many files and commits it.
+func (c *course) cycle(ctx context.Context, e *edits, files int) error {
+	some := make(map[string][]byte, files)
+	for range files {
+		n := e.n.Add(1)
+		some[filePath(int(n)%c.files)] = text(c.number, 1<<32+n)
+	}
+	if err := c.api.PatchDraft(ctx, c.draft, some); err != nil {
 		return err
 	}
 	_, err := c.api.Commit(ctx, c.draft, "")

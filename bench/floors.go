@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/blockstored/blockstored/bench/site"
+	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/storage/s3"
 )
 
 // floors are what the machine itself takes for the durable steps of which a
@@ -13,8 +17,8 @@ import (
 type floors struct {
 	dir     string
 	log     *os.File
-	written int
-	content []byte
+	written uint64
+	bucket  *s3.Driver // nil without an S3 server
 }
 
 func newFloors(dir string) (*floors, error) {
@@ -22,26 +26,54 @@ func newFloors(dir string) (*floors, error) {
 		return nil, err
 	}
 	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	return &floors{dir: dir, log: log, content: text(0, 0)}, err
+	return &floors{dir: dir, log: log}, err
 }
 
-func (f *floors) close() error { return f.log.Close() }
+// useBucket makes store the bucket of the PUTs.
+func (f *floors) useBucket(ctx context.Context, store site.Store) (err error) {
+	f.bucket, err = s3.Open(ctx, s3.Config{
+		Endpoint: store.Endpoint, Bucket: store.Bucket, Region: "us-east-1", PathStyle: true,
+		AccessKeyID: store.AccessKeyID, SecretAccessKey: store.SecretAccessKey,
+	})
+	return err
+}
 
-func (f *floors) subjects() []subject {
-	return []subject{
-		{name: "floor: durable file (create, write 1 KiB, fsync, rename, fsync folder)", clients: 1, op: f.durableFile},
-		{name: "floor: log append of 1 KiB with fsync", clients: 1, op: f.logAppend},
+func (f *floors) close() error {
+	err := f.log.Close()
+	if f.bucket != nil {
+		err = errors.Join(err, f.bucket.Close())
 	}
+	return err
+}
+
+// next returns 1 KiB that was not written before.
+func (f *floors) next() []byte {
+	f.written++
+	return text(0, f.written)
+}
+
+// appended is the floor of a command in the log, file and put of an object in a
+// folder and in a bucket.
+func (f *floors) appended() subject {
+	return subject{name: "floor: log append of 1 KiB, fsync", clients: 1, op: f.logAppend}
+}
+
+func (f *floors) file() subject {
+	return subject{name: "floor: durable file (create, write 1 KiB, fsync, rename, fsync folder)", clients: 1, op: f.durableFile}
+}
+
+func (f *floors) put() subject {
+	return subject{name: "floor: PUT of 1 KiB, by the store's own S3 client", clients: 1, op: f.putObject}
 }
 
 func (f *floors) durableFile(context.Context, int) error {
-	f.written++
+	content := f.next()
 	path := filepath.Join(f.dir, fmt.Sprintf("object-%d", f.written))
 	temp, err := os.Create(path + ".tmp")
 	if err != nil {
 		return err
 	}
-	_, err = temp.Write(f.content)
+	_, err = temp.Write(content)
 	err = errors.Join(err, temp.Sync(), temp.Close())
 	if err != nil {
 		return err
@@ -57,8 +89,20 @@ func (f *floors) durableFile(context.Context, int) error {
 }
 
 func (f *floors) logAppend(context.Context, int) error {
-	if _, err := f.log.Write(f.content); err != nil {
+	if _, err := f.log.Write(f.next()); err != nil {
 		return err
 	}
 	return f.log.Sync()
+}
+
+func (f *floors) putObject(ctx context.Context, _ int) error {
+	content := f.next()
+	u, err := f.bucket.Create(ctx, int64(len(content)))
+	if err != nil {
+		return err
+	}
+	if _, err := u.Write(content); err != nil {
+		return errors.Join(err, u.Abort())
+	}
+	return u.Commit(ctx, fmt.Sprintf("object-%d", f.written), bundle.DigestOf(content))
 }

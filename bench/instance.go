@@ -13,22 +13,27 @@ type instance struct {
 	*site.Site
 	api        *site.API
 	collection string
+	edits      *edits // the run's
 }
 
-// open starts a site of a new name; close ends it.
+// open starts a site of a new name; closeSites ends it.
 func (b *bench) open(ctx context.Context, name, driver string) (*instance, error) {
-	var store site.Store
-	var err error
-	if driver == "s3" {
-		if store, err = b.buckets.Store(driver, name); err != nil {
-			return nil, err
-		}
+	if driver == "dir" {
+		return b.openOn(ctx, name, site.Store{})
 	}
+	store, err := b.buckets.Store(driver, name)
+	if err != nil {
+		return nil, err
+	}
+	return b.openOn(ctx, name, store)
+}
+
+func (b *bench) openOn(ctx context.Context, name string, store site.Store) (*instance, error) {
 	s, err := site.New(ctx, site.Config{Program: b.program, Dir: filepath.Join(b.dir, name), Name: name, Store: store})
 	if err != nil {
 		return nil, err
 	}
-	i := &instance{Site: s}
+	i := &instance{Site: s, edits: &b.edits}
 	b.opened = append(b.opened, i)
 	if _, err := s.Start(ctx); err != nil {
 		return nil, err

@@ -1,9 +1,9 @@
 // Command bench measures the built program, and in the same run what it is held
 // against: the durable steps a commit is made of, and other servers of the same
-// bytes. It prints one table of medians and ratios.
+// bytes. It prints one table of medians and ratios, with each target beside it.
 //
 //	go run ./bench [--only P1,P3] [--quick] [--json FILE] [--program PATH]
-//	go run ./bench --profile FILE      # CPU profile of P1 with 64 clients
+//	go run ./bench --profile FILE [--clients N]   # CPU profile of P1
 //
 // Absolute times are the machine's; the ratios are the result. Subjects take
 // turns (A B C A B C …), and each ratio is the median of those within a round.
@@ -42,7 +42,7 @@ func main() {
 type options struct {
 	only, json, program, profile string
 	quick                        bool
-	bundles                      int
+	bundles, clients             int
 }
 
 func parse(args []string) (options, error) {
@@ -50,10 +50,11 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.only, "only", "P1,P2,P3", "workloads to run, with commas between them")
 	flags.BoolVar(&o.quick, "quick", false, "shorter slices and a smaller catalog")
-	flags.IntVar(&o.bundles, "bundles", 10_000, "bundles in the large table of P3")
+	flags.IntVar(&o.bundles, "bundles", 100_000, "bundles in the largest table of P3")
 	flags.StringVar(&o.json, "json", "", "file to write the numbers to")
 	flags.StringVar(&o.program, "program", "", "built blockstored to use (default: build it)")
-	flags.StringVar(&o.profile, "profile", "", "write a CPU profile of P1 with 64 clients to this file, and do nothing else")
+	flags.StringVar(&o.profile, "profile", "", "write a CPU profile of P1 to this file, and do nothing else")
+	flags.IntVar(&o.clients, "clients", mostClients, "clients under --profile")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -65,8 +66,8 @@ func parse(args []string) (options, error) {
 			return o, fmt.Errorf("workload %q: there are P1, P2 and P3", w)
 		}
 	}
-	if o.bundles < 1 {
-		return o, fmt.Errorf("--bundles %d: give at least 1", o.bundles)
+	if o.bundles < 1 || o.clients < 1 {
+		return o, fmt.Errorf("--bundles %d, --clients %d: give at least 1", o.bundles, o.clients)
 	}
 	return o, nil
 }
@@ -103,12 +104,12 @@ func start(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		err = os.RemoveAll(dir)
 	}()
 	if o.profile != "" {
-		return profile(ctx, filepath.Join(dir, "data"), o.profile, stdout)
+		return profile(ctx, filepath.Join(dir, "data"), o.profile, o.clients, stdout)
 	}
-	b := &bench{options: o, dir: dir, program: site.Program(o.program), rhythm: rhythm{rounds: 5, slice: 2 * time.Second}}
+	b := &bench{options: o, dir: dir, program: site.Program(o.program), rhythm: rhythm{rounds: 5, slice: 1500 * time.Millisecond}}
 	if o.quick {
-		b.rhythm = rhythm{rounds: 3, slice: 500 * time.Millisecond}
-		b.options.bundles = min(o.bundles, 1000)
+		b.rhythm = rhythm{rounds: 3, slice: 400 * time.Millisecond}
+		b.options.bundles = min(o.bundles, 10_000)
 	}
 	if err := errors.Join(b.measure(ctx), b.close()); err != nil {
 		return err

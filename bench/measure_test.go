@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -73,21 +76,75 @@ func TestEachClientWorksUntilTheSliceIsOverAndAnErrorEndsIt(t *testing.T) {
 
 func TestTheTableShowsMediansRatiosAndWhatWasSkipped(t *testing.T) {
 	r := newRow("P1", series{name: "edit", clients: 8, ops: 12, seconds: []float64{0.004, 0.002, 0.008}})
-	r.compare(1.5, "the floor", "≤ 2")
-	r.Note = "said"
+	r.compare(1.5, "× the floor", atMost(2))
 	var text strings.Builder
 	if err := (&report{Rows: []row{r}, Skipped: []string{"nginx: not here"}}).print(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"2000.0", "4 ms", "2 ms–8 ms", "1.50 × the floor", "≤ 2", "P1, edit: said", "skipped: nginx: not here"} {
+	for _, want := range []string{"2000.0", "4 ms", "2 ms–8 ms", "1.50 × the floor", "≤ 2", " met", "skipped: nginx: not here"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, text.String())
 		}
 	}
 }
 
+func TestATargetIsMetOrMissed(t *testing.T) {
+	for _, c := range []struct {
+		target target
+		ratio  float64
+		text   string
+		want   string
+	}{
+		{atMost(2), 2, "≤ 2", "met"},
+		{atMost(2), 2.01, "≤ 2", "MISSED"},
+		{atLeast(0.25), 0.25, "≥ 0.25", "met"},
+		{atLeast(0.25), 0.24, "≥ 0.25", "MISSED"},
+		{target{}, 7, "", ""},
+	} {
+		var r row
+		r.compare(c.ratio, "× it", c.target)
+		if r.Target != c.text || r.verdict() != c.want {
+			t.Errorf("%v of target %v: shown as %q, %q", c.ratio, c.target, r.Target, r.verdict())
+		}
+	}
+}
+
+func TestSlowPutsDelaysAndCountsPutsAlone(t *testing.T) {
+	var got []string
+	behind := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got = append(got, r.Method+" "+r.Host+" "+string(body))
+	}))
+	defer behind.Close()
+	s, err := startSlowPuts(t.Context(), behind.URL, 30*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []string{http.MethodGet, http.MethodPut} {
+		req, err := http.NewRequestWithContext(t.Context(), method, s.URL+"/x", strings.NewReader("body"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil || resp.Body.Close() != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); method == http.MethodPut && took < 30*time.Millisecond {
+			t.Errorf("a PUT took %v", took)
+		}
+	}
+	host := strings.TrimPrefix(s.URL, "http://")
+	if want := []string{"GET " + host + " body", "PUT " + host + " body"}; !slices.Equal(got, want) || s.puts.Load() != 1 {
+		t.Errorf("passed on %q, counted %d", got, s.puts.Load())
+	}
+	if err := s.close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFlagsAreChecked(t *testing.T) {
-	for _, args := range []string{"--nothing", "surplus", "--only P9", "--bundles 0"} {
+	for _, args := range []string{"--nothing", "surplus", "--only P9", "--bundles 0", "--clients 0"} {
 		if _, err := parse(strings.Fields(args)); err == nil {
 			t.Errorf("%s was taken", args)
 		}

@@ -17,12 +17,12 @@ import (
 // profiled is how long the clients run under the profile.
 const profiled = 10 * time.Second
 
-// profile runs P1 with 64 clients on folder storage against an instance in this
+// profile runs P1 with so many clients on folder storage against an instance in this
 // process and writes a CPU profile. What the clients do is in it, too, under the
 // label side:client; leave it out with
 //
 //	go tool pprof -top -tagignore=client FILE
-func profile(ctx context.Context, data, file string, stdout io.Writer) (err error) {
+func profile(ctx context.Context, data, file string, clients int, stdout io.Writer) (err error) {
 	cfg := blockstored.DefaultConfig(data)
 	cfg.Listen, cfg.Peer.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	inst, err := blockstored.Open(ctx, cfg)
@@ -36,7 +36,7 @@ func profile(ctx context.Context, data, file string, stdout io.Writer) (err erro
 	}
 	defer where.api.Close()
 	pprof.Do(ctx, pprof.Labels("side", "client"), func(ctx context.Context) {
-		err = underProfile(ctx, where, file, stdout)
+		err = underProfile(ctx, where, file, clients, stdout)
 	})
 	return err
 }
@@ -63,8 +63,8 @@ func inProcess(ctx context.Context, inst *blockstored.Instance, data string) (*i
 	return &instance{api: site.NewAPI(inst.Addresses().API, token.Token), collection: collection.UUID.String()}, nil
 }
 
-func underProfile(ctx context.Context, where *instance, file string, stdout io.Writer) error {
-	courses, err := where.courses(ctx, mostClients, 100)
+func underProfile(ctx context.Context, where *instance, file string, clients int, stdout io.Writer) error {
+	courses, err := where.courses(ctx, clients, 100)
 	if err != nil {
 		return err
 	}
@@ -76,14 +76,14 @@ func underProfile(ctx context.Context, where *instance, file string, stdout io.W
 		return errors.Join(err, out.Close())
 	}
 	var e edits
-	ops, took, err := run(ctx, subject{clients: mostClients, op: func(ctx context.Context, client int) error {
-		return courses[client].cycle(ctx, &e)
+	ops, took, err := run(ctx, subject{clients: clients, op: func(ctx context.Context, client int) error {
+		return courses[client].cycle(ctx, &e, 1)
 	}}, profiled)
 	pprof.StopCPUProfile()
 	if err := errors.Join(err, out.Close()); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(stdout, "%d cycles of %d clients, %.1f a second; go tool pprof -top -tagignore=client %s\n",
-		ops, mostClients, float64(ops)/took.Seconds(), file)
+		ops, clients, float64(ops)/took.Seconds(), file)
 	return err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -12,34 +13,42 @@ import (
 	"github.com/blockstored/blockstored/bench/site"
 )
 
-const (
-	largeFile = 100 << 20
-	pageFile  = 4 << 10
-)
-
-// fetch is a URL of the program, and what the rivals serve for it.
+// fetch is a URL on the site of each kind of storage, and what the rivals serve
+// for it.
 type fetch struct {
-	what, url, target string
-	rival             string // the name of the file with the same bytes
+	what   string
+	urls   []string // of each library
+	rival  string   // the name of the file with the same bytes
+	target target   // of the rate, against nginx
 }
 
 // p3 measures reading: JSON and files, one client.
 func (b *bench) p3(ctx context.Context) ([]row, error) {
-	small, err := b.readable(ctx, "p3-small", 10)
+	var libraries []*library
+	for _, driver := range b.drivers() {
+		l, err := b.readable(ctx, "p3-"+driver, driver, 10)
+		if err != nil {
+			return nil, err
+		}
+		libraries = append(libraries, l)
+	}
+	rows, err := b.p3Bytes(ctx, libraries)
 	if err != nil {
 		return nil, err
 	}
-	large, err := b.readable(ctx, "p3-large", b.options.bundles)
-	if err != nil {
-		return nil, err
-	}
-	fetches, err := small.files(ctx)
+	grown, err := b.p3Tables(ctx)
+	return append(rows, grown...), err
+}
+
+// p3Bytes holds what the sites answer against other servers of the same bytes.
+func (b *bench) p3Bytes(ctx context.Context, libraries []*library) ([]row, error) {
+	fetches, err := fetchesOf(ctx, libraries)
 	if err != nil {
 		return nil, err
 	}
 	folder := filepath.Join(b.dir, "same-bytes")
 	for _, f := range fetches {
-		if err := small.copyTo(ctx, f.url, filepath.Join(folder, f.rival)); err != nil {
+		if err := libraries[0].copyTo(ctx, f.urls[0], filepath.Join(folder, f.rival)); err != nil {
 			return nil, err
 		}
 	}
@@ -47,52 +56,45 @@ func (b *bench) p3(ctx context.Context) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := b.p3Rows(ctx, small, large, fetches, rivals)
-	return rows, firstOf(err, stop())
-}
-
-func firstOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (b *bench) p3Rows(ctx context.Context, small, large *library, fetches []fetch, rivals []rival) ([]row, error) {
 	var rows []row
 	for _, f := range fetches {
-		subjects := []subject{get("GET "+f.what, small.api, f.url)}
-		for _, rv := range rivals {
-			subjects = append(subjects, get(rv.name+", the same bytes", rv.api, rv.base+"/"+f.rival))
-		}
-		all, err := alternate(ctx, b.rhythm, subjects)
+		some, err := b.fetchRows(ctx, f, libraries, rivals)
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, stop())
 		}
-		rows = append(rows, newRow("P3", all[0]))
-		for i, s := range all[1:] {
-			r := newRow("P3", s)
-			target := ""
-			if rivals[i].name == "nginx" {
-				target = f.target
-			}
-			r.compare(medianRatio(all[0].rate(), s.rate()), "its rate is blockstored's", target)
-			rows = append(rows, r)
-		}
+		rows = append(rows, some...)
 	}
-	what := "GET bundle with %d versions among %d bundles"
-	all, err := alternate(ctx, b.rhythm, []subject{
-		get(fmt.Sprintf(what, small.versions, small.bundles), small.api, small.bundleURL()),
-		get(fmt.Sprintf(what, large.versions, large.bundles), large.api, large.bundleURL()),
-	})
+	return rows, stop()
+}
+
+// fetchRows compares the sites' rates with nginx's, else with that of the rival
+// there is.
+func (b *bench) fetchRows(ctx context.Context, f fetch, libraries []*library, rivals []rival) ([]row, error) {
+	var subjects []subject
+	for i, l := range libraries {
+		subjects = append(subjects, get("GET "+f.what+", "+l.driver, l.api, f.urls[i]))
+	}
+	for _, rv := range rivals {
+		subjects = append(subjects, get("the same bytes, "+rv.name, rv.api, rv.base+"/"+f.rival))
+	}
+	all, err := alternate(ctx, b.rhythm, subjects)
 	if err != nil {
 		return nil, err
 	}
-	grown := newRow("P3", all[1])
-	grown.compare(medianRatio(all[1].cost(), all[0].cost()), "the time in the small table", "flat")
-	return append(rows, newRow("P3", all[0]), grown), nil
+	last := rivals[len(rivals)-1]
+	var rows []row
+	for i, s := range all {
+		r := newRow("P3", s)
+		var t target
+		if i < len(libraries) && last.name == nginxName {
+			t = f.target
+		}
+		if i < len(all)-1 {
+			r.compare(medianRatio(s.rate(), all[len(all)-1].rate()), "× the rate of "+last.name, t)
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
 }
 
 func get(name string, api *site.API, url string) subject {
@@ -102,30 +104,90 @@ func get(name string, api *site.API, url string) subject {
 	}}
 }
 
+// flat is how much a cost may grow that does not depend on a size, by what
+// else the run does.
+var flat = atMost(1.2)
+
+// p3Tables measures a bundle's detail in tables of three sizes, and what it and
+// its versions' cost are functions of.
+func (b *bench) p3Tables(ctx context.Context) ([]row, error) {
+	sizes := []int{b.options.bundles / 100, b.options.bundles / 10, b.options.bundles}
+	tables := make([]*library, len(sizes))
+	for i, bundles := range sizes {
+		var err error
+		if tables[i], err = b.readable(ctx, fmt.Sprintf("p3-table-%d", bundles), "dir", max(bundles, 1)); err != nil {
+			return nil, err
+		}
+	}
+	var inTables, byVersions []subject
+	for _, l := range tables {
+		name := fmt.Sprintf("GET bundle of %d versions among %d bundles", l.versions, l.bundles)
+		inTables = append(inTables, get(name, l.api, l.bundleURL(l.course)))
+	}
+	rows, err := b.growth(ctx, inTables, "× the time in the small table", flat)
+	if err != nil {
+		return nil, err
+	}
+	l := tables[0]
+	for _, versions := range []int{l.versions / 100, l.versions / 10} {
+		c, err := l.history(ctx, max(versions, 1), 10)
+		if err != nil {
+			return nil, err
+		}
+		byVersions = append(byVersions, get(fmt.Sprintf("GET bundle of %d versions", max(versions, 1)), l.api, l.bundleURL(c)))
+	}
+	byVersions = append(byVersions, get(fmt.Sprintf("GET bundle of %d versions", l.versions), l.api, l.bundleURL(l.course)))
+	byFiles, err := l.detailsBySize(ctx, []int{10, 100, 1000})
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range []struct {
+		subjects []subject
+		against  string
+	}{{byVersions, "× the time of the fewest versions"}, {byFiles, "× the time of 10 files"}} {
+		some, err := b.growth(ctx, g.subjects, g.against, target{})
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, some...)
+	}
+	return rows, nil
+}
+
+// growth compares subjects with the first of them.
+func (b *bench) growth(ctx context.Context, subjects []subject, against string, t target) ([]row, error) {
+	all, err := alternate(ctx, b.rhythm, subjects)
+	if err != nil {
+		return nil, err
+	}
+	rows := []row{newRow("P3", all[0])}
+	for _, s := range all[1:] {
+		r := newRow("P3", s)
+		r.compare(medianRatio(s.cost(), all[0].cost()), against, t)
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
 // library is a site with a bundle of many versions among many bundles.
 type library struct {
 	*instance
+	driver            string
 	course            *course
 	versions, bundles int
 }
 
-func (b *bench) readable(ctx context.Context, name string, bundles int) (*library, error) {
-	where, err := b.open(ctx, name, "dir")
+func (b *bench) readable(ctx context.Context, name, driver string, bundles int) (*library, error) {
+	where, err := b.open(ctx, name, driver)
 	if err != nil {
 		return nil, err
 	}
-	courses, err := where.courses(ctx, 1, 100)
-	if err != nil {
-		return nil, err
-	}
-	l := &library{instance: where, course: courses[0], versions: 1000, bundles: bundles}
+	l := &library{instance: where, driver: driver, versions: 1000, bundles: bundles}
 	if b.options.quick {
-		l.versions = 100
+		l.versions = 200
 	}
-	for range l.versions - 1 {
-		if err := l.course.cycle(ctx, &b.edits); err != nil {
-			return nil, err
-		}
+	if l.course, err = l.history(ctx, l.versions, 100); err != nil {
+		return nil, err
 	}
 	return l, atOnce(bundles-1, func(k int) error {
 		_, err := where.api.CreateBundle(ctx, where.collection, fmt.Sprintf("neighbour %d", k))
@@ -133,27 +195,61 @@ func (b *bench) readable(ctx context.Context, name string, bundles int) (*librar
 	})
 }
 
-func (l *library) bundleURL() string { return l.URL() + "/api/v1/bundles/" + l.course.bundle }
+// history makes a bundle of so many versions and files.
+func (l *library) history(ctx context.Context, versions, files int) (*course, error) {
+	courses, err := l.courses(ctx, 1, files)
+	if err != nil {
+		return nil, err
+	}
+	for range versions - 1 {
+		if err := courses[0].cycle(ctx, l.edits, 1); err != nil {
+			return nil, err
+		}
+	}
+	return courses[0], nil
+}
 
-// files publishes a file of 4 KiB and one of 100 MiB, each in a bundle of its
-// own, and returns what to fetch.
-func (l *library) files(ctx context.Context) ([]fetch, error) {
+func (l *library) bundleURL(c *course) string { return l.URL() + "/api/v1/bundles/" + c.bundle }
+
+func (l *library) detailURL(c *course, version int) string {
+	return fmt.Sprintf("%s/api/v1/bundle_versions/%s,%d", l.URL(), c.bundle, version)
+}
+
+func (l *library) detailsBySize(ctx context.Context, sizes []int) ([]subject, error) {
+	var all []subject
+	for _, files := range sizes {
+		c, err := l.history(ctx, 1, files)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, get(fmt.Sprintf("GET version detail of %d files", files), l.api, l.detailURL(c, 1)))
+	}
+	return all, nil
+}
+
+// fetchesOf publishes files of three sizes, each in a bundle of its own, on each
+// library and returns what to fetch.
+func fetchesOf(ctx context.Context, libraries []*library) ([]fetch, error) {
 	fetches := []fetch{
-		{
-			what: "version detail of 100 files", rival: "detail.json", target: "≥ 0.25",
-			url: fmt.Sprintf("%s/api/v1/bundle_versions/%s,%d", l.URL(), l.course.bundle, l.versions),
-		},
-		{what: "file of 4 KiB", rival: "page.bin", target: "≥ 0.4"},
-		{what: "file of 100 MiB", rival: "film.bin", target: "≥ 0.7"},
+		{what: "version detail of 100 files", rival: "detail.json", target: atLeast(0.25)},
+		{what: "file of 4 KiB", rival: "page.bin", target: atLeast(0.4)},
+		{what: "file of 1 MiB", rival: "talk.bin"},
+		{what: "file of 100 MiB", rival: "film.bin", target: atLeast(0.7)},
+	}
+	for _, l := range libraries {
+		fetches[0].urls = append(fetches[0].urls, l.detailURL(l.course, l.versions))
 	}
 	random := rand.NewChaCha8([32]byte{})
-	for i, size := range []int{pageFile, largeFile} {
+	for i, size := range []int{4 << 10, 1 << 20, 100 << 20} {
 		content := make([]byte, size)
 		_, _ = random.Read(content) // never fails
 		f := &fetches[i+1]
-		var err error
-		if f.url, err = l.publish(ctx, f.rival, content); err != nil {
-			return nil, err
+		for _, l := range libraries {
+			url, err := l.publish(ctx, f.rival, content)
+			if err != nil {
+				return nil, err
+			}
+			f.urls = append(f.urls, url)
 		}
 	}
 	return fetches, nil

@@ -14,6 +14,9 @@ import (
 	"github.com/blockstored/blockstored/bench/site"
 )
 
+// nginxName is the rival that targets are held against.
+const nginxName = "nginx"
+
 // rival is another server of the same bytes.
 type rival struct {
 	name, base string
@@ -21,7 +24,7 @@ type rival struct {
 }
 
 // startRivals serves a folder with what there is here: Go's own file server,
-// in this process, and nginx. The caller calls stop.
+// in this process, and, as the last one, nginx. The caller calls stop.
 func (b *bench) startRivals(ctx context.Context, folder string) ([]rival, func() error, error) {
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -37,10 +40,10 @@ func (b *bench) startRivals(ctx context.Context, folder string) ([]rival, func()
 		}
 		return err
 	}
-	rivals := []rival{newRival("http.FileServer", "http://"+ln.Addr().String())}
+	rivals := []rival{newRival("Go's FileServer in this process", "http://"+ln.Addr().String())}
 	path, err := exec.LookPath("nginx")
 	if err != nil {
-		b.skip("nginx", "not in the PATH (Debian's package is nginx-light)")
+		b.skip(nginxName, "not in the PATH (Debian's package is nginx-light)")
 		return rivals, stop, nil
 	}
 	nginx, end, err := b.startNginx(ctx, path, folder)
@@ -93,7 +96,7 @@ func (b *bench) startNginx(ctx context.Context, program, folder string) (rival, 
 		_ = cmd.Wait()         // as killed
 		return nil
 	}
-	r := newRival("nginx", "http://"+address)
+	r := newRival(nginxName, "http://"+address)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(10 * time.Second); ; {

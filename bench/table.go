@@ -20,7 +20,7 @@ type row struct {
 	Ratio   float64 `json:"ratio,omitempty"` // median of the ratios within a round
 	Against string  `json:"against,omitempty"`
 	Target  string  `json:"target,omitempty"`
-	Note    string  `json:"note,omitempty"`
+	Met     *bool   `json:"met,omitempty"` // of the target, if there is one
 }
 
 func newRow(workload string, s series) row {
@@ -30,8 +30,46 @@ func newRow(workload string, s series) row {
 	}
 }
 
-func (r *row) compare(ratio float64, against, target string) {
-	r.Ratio, r.Against, r.Target = ratio, against, target
+// target is what a ratio should be; the zero target is none.
+type target struct {
+	least, most float64 // 0 for no such bound
+}
+
+func atLeast(n float64) target { return target{least: n} }
+func atMost(n float64) target  { return target{most: n} }
+
+func (t target) String() string {
+	switch {
+	case t.least > 0:
+		return fmt.Sprintf("≥ %g", t.least)
+	case t.most > 0:
+		return fmt.Sprintf("≤ %g", t.most)
+	}
+	return ""
+}
+
+func (t target) met(ratio float64) bool {
+	return ratio >= t.least && (t.most == 0 || ratio <= t.most)
+}
+
+// compare gives the row its ratio to what against names.
+func (r *row) compare(ratio float64, against string, t target) {
+	r.Ratio, r.Against, r.Target = ratio, against, t.String()
+	if t != (target{}) {
+		met := t.met(ratio)
+		r.Met = &met
+	}
+}
+
+// verdict says whether the target is met.
+func (r *row) verdict() string {
+	switch {
+	case r.Met == nil:
+		return ""
+	case *r.Met:
+		return "met"
+	}
+	return "MISSED"
 }
 
 // report is all that a run found; its JSON goes to --json.
@@ -42,7 +80,7 @@ type report struct {
 
 func (r *report) print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\twhat\tclients\ta second\tmedian\tfastest–slowest round\tratio\ttarget")
+	fmt.Fprintln(t, "\twhat\tclients\ta second\tmedian\tfastest–slowest round\tratio\ttarget\t")
 	for _, row := range r.Rows {
 		fastest, slowest := 0.0, 0.0
 		if len(row.Rounds) > 0 {
@@ -50,18 +88,13 @@ func (r *report) print(w io.Writer) error {
 		}
 		ratio := ""
 		if row.Against != "" {
-			ratio = fmt.Sprintf("%.2f × %s", row.Ratio, row.Against)
+			ratio = fmt.Sprintf("%.2f %s", row.Ratio, row.Against)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%.1f\t%s\t%s–%s\t%s\t%s\n", row.Workload, row.Subject, row.Clients, row.PerSecond,
-			milliseconds(row.Median), milliseconds(fastest), milliseconds(slowest), ratio, row.Target)
+		fmt.Fprintf(t, "%s\t%s\t%d\t%.1f\t%s\t%s–%s\t%s\t%s\t%s\n", row.Workload, row.Subject, row.Clients, row.PerSecond,
+			milliseconds(row.Median), milliseconds(fastest), milliseconds(slowest), ratio, row.Target, row.verdict())
 	}
 	if err := t.Flush(); err != nil {
 		return err
-	}
-	for _, row := range r.Rows {
-		if row.Note != "" {
-			fmt.Fprintf(w, "%s, %s: %s\n", row.Workload, row.Subject, row.Note)
-		}
 	}
 	for _, s := range r.Skipped {
 		fmt.Fprintf(w, "skipped: %s\n", s)
