@@ -153,3 +153,23 @@ func TestSpreadOfDurations(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestRacesAreFoundInTheLog(t *testing.T) {
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Site{log: log}
+	for text, want := range map[string]int{"ready\n": 0, "ready\nWARNING: DATA RACE\nRead at 1\nWARNING: DATA RACE\nRead at 2\n": 2} {
+		if err := os.WriteFile(log.Name(), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n, tail, err := s.Races()
+		if err != nil || n != want || (want > 0) != strings.HasPrefix(tail, "WARNING: DATA RACE\nRead at 1") {
+			t.Errorf("%d races, want %d; %q, %v", n, want, tail, err)
+		}
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
