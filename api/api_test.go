@@ -3,8 +3,10 @@ package api_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
@@ -56,5 +58,39 @@ func TestTheNewestVersionIsTheLast(t *testing.T) {
 	}
 	if n := (api.Bundle{}).Newest(); n != 0 {
 		t.Error(n)
+	}
+}
+
+func TestASizedReaderYieldsThatManyBytesOrFails(t *testing.T) {
+	const text = "0123456789"
+	readers := map[string]func(string) io.Reader{
+		"whole":        func(s string) io.Reader { return strings.NewReader(s) },
+		"byte by byte": func(s string) io.Reader { return iotest.OneByteReader(strings.NewReader(s)) },
+		"data and EOF": func(s string) io.Reader { return iotest.DataErrReader(strings.NewReader(s)) },
+	}
+	for name, reader := range readers {
+		for have := range len(text) + 1 {
+			for size := -1; size <= len(text); size++ {
+				got, err := io.ReadAll(api.Sized(reader(text[:have]), int64(size)))
+				switch {
+				case size == -1 || size == have:
+					if err != nil || string(got) != text[:have] {
+						t.Errorf("%s, %d of %d: %q, %v", name, have, size, got, err)
+					}
+				case !bundle.IsKind(err, bundle.KindInvalid) || size > 0 && len(got) == size:
+					t.Errorf("%s, %d of %d: %q, %v", name, have, size, got, err)
+				}
+			}
+		}
+	}
+	broken := errors.New("broken")
+	if _, err := io.ReadAll(api.Sized(iotest.ErrReader(broken), 3)); !errors.Is(err, broken) {
+		t.Errorf("a failing reader: %v", err)
+	}
+	same := api.Sized(strings.NewReader(text), 3)
+	for range 2 {
+		if _, err := io.ReadAll(same); !bundle.IsKind(err, bundle.KindInvalid) {
+			t.Errorf("read again: %v", err)
+		}
 	}
 }

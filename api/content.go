@@ -158,6 +158,12 @@ func (r Range) Check() error {
 	return nil
 }
 
+// NoSuchRange is the refusal of a range that begins at or beyond the end of a
+// file.
+func NoSuchRange(r Range) error {
+	return bundle.Errorf(bundle.KindInvalid, "The file ends before offset %d: ask for a range that begins inside it.", r.Offset)
+}
+
 // ArchiveFormat is a kind of archive.
 type ArchiveFormat string
 

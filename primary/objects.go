@@ -77,6 +77,12 @@ type BundleChange struct {
 
 // UpdateBundle changes a bundle's metadata or moves it to another collection.
 func (p *Primary) UpdateBundle(ctx context.Context, id bundle.ID, c BundleChange) (catalog.Bundle, error) {
+	for _, s := range []**string{&c.Slug, &c.Title, &c.Description} {
+		if *s != nil {
+			own := **s // to be trimmed, which the caller's is not
+			*s = &own
+		}
+	}
 	err := checkFields(slugField(c.Slug), titleField("title", c.Title), textField("description", c.Description, maxDescription))
 	if err != nil {
 		return catalog.Bundle{}, err

@@ -20,6 +20,9 @@ type Patch struct {
 	IfRevision uint64
 }
 
+// MaxPatchFiles is how many files one [Patch] changes at most.
+const MaxPatchFiles = 100_000
+
 // FileEdit sets or deletes one file of a draft. Deleting what is not there is
 // fine.
 type FileEdit struct {
@@ -45,8 +48,11 @@ const maxAttempts = 100
 // What is wrong with the patch is found before anything is stored: KindInvalid
 // with the first problem, files before links, in words that the REST API shows
 // as they are. Problems of the patch alone come before the draft being missing
-// (KindNotFound).
+// (KindNotFound). More than [MaxPatchFiles] are KindTooLarge.
 func (p *Primary) PatchDraft(ctx context.Context, id bundle.ID, patch Patch) (catalog.Draft, error) {
+	if len(patch.Files) > MaxPatchFiles {
+		return catalog.Draft{}, bundle.Errorf(bundle.KindTooLarge, "One PATCH changes at most %d files: send several.", MaxPatchFiles)
+	}
 	if done, d, err := p.patched(ctx, id); done || err != nil {
 		return d, err
 	}

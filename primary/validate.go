@@ -46,10 +46,14 @@ func checkFields(faults ...fault) error {
 	return e
 }
 
-// textField checks an optional text; a nil one is not being changed.
+// textField removes the white space around an optional text and checks it; a nil
+// one is not being changed.
 func textField(name string, s *string, limit int) fault {
+	if s == nil {
+		return fault{}
+	}
+	*s = Trim(*s)
 	switch {
-	case s == nil:
 	case !utf8.ValidString(*s):
 		return fault{name, "Not a valid string."}
 	case strings.ContainsRune(*s, 0):
@@ -60,14 +64,21 @@ func textField(name string, s *string, limit int) fault {
 	return fault{}
 }
 
+// Trim removes the white space around a text as the original does: by Python's
+// str.isspace.
+func Trim(s string) string {
+	return strings.TrimFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r >= 0x1C && r <= 0x1F })
+}
+
 // titleField checks a text that may not be blank.
 func titleField(name string, s *string) fault { return requiredField(name, s, maxTitle) }
 
 func requiredField(name string, s *string, limit int) fault {
-	if s != nil && strings.TrimSpace(*s) == "" {
+	f := textField(name, s, limit)
+	if s != nil && *s == "" {
 		return fault{name, "This field may not be blank."}
 	}
-	return textField(name, s, limit)
+	return f
 }
 
 func slugField(s *string) fault {

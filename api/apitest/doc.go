@@ -1,0 +1,8 @@
+// Package apitest holds every implementation of [api.Store] to one contract: the
+// same calls with the same answers and the same kinds of errors, whether the
+// instance runs in the process or elsewhere. [Run] is the contract, [RunCopy] what
+// it says about copies of another instance's bundles.
+//
+// It is for tests; a host may run it against what it wraps around a Store. It
+// must never know which implementation it runs against.
+package apitest
