@@ -66,6 +66,7 @@ const bundleColumns = `SELECT b.id, b.uuid, c.uuid, b.slug, b.title, b.descripti
 type bundleShown struct {
 	Paged[Bundle]
 	owner int64
+	gone  bool // deleted here, or with its collection
 }
 
 func scanBundle(row scanner) (s bundleShown, err error) {
@@ -74,6 +75,7 @@ func scanBundle(row scanner) (s bundleShown, err error) {
 	err = row.Scan(&s.Cursor, blob{b.ID[:]}, blob{b.Collection[:]}, &b.Slug, &b.Title, &b.Description, &b.Owner.Epoch,
 		&b.Created, &b.Revision, &b.Head, blob{b.LastLeaf[:]}, &b.LastIndex, &own, &collection, &s.owner,
 		blob{b.Owner.Instance[:]})
+	s.gone = own == stateDeleted || collection == stateDeleted
 	switch {
 	case s.owner == 0:
 		b.State = "own"
@@ -114,75 +116,6 @@ func (v *View) Bundle(id bundle.ID) (Bundle, error) {
 	return bs[0].Row, err
 }
 
-// Bundles lists the bundles that f selects. A Search of one or two characters
-// looks at every other bundle that f selects; longer ones use an index.
-func (v *View) Bundles(f BundleFilter, p Page) ([]Paged[Bundle], error) {
-	if f.IDs != nil {
-		return v.bundlesByID(f, p)
-	}
-	query, args, needle, ok, err := v.plan(f, p)
-	if err != nil || !ok {
-		return nil, err
-	}
-	var out []bundleShown
-	err = v.each(bundleColumns+query, args,
-		func(row scanner) (bool, error) {
-			s, err := scanBundle(row)
-			if err != nil {
-				return false, err
-			}
-			if matches(&s.Row, needle) {
-				out = append(out, s)
-			}
-			return len(out) < p.limit(), v.alive()
-		})
-	if err != nil {
-		return nil, err
-	}
-	return v.shown(out)
-}
-
-func (v *View) shown(found []bundleShown) ([]Paged[Bundle], error) {
-	out := make([]Paged[Bundle], len(found))
-	for i := range found {
-		if err := v.setAside(&found[i]); err != nil {
-			return nil, err
-		}
-		out[i] = found[i].Paged
-	}
-	return out, nil
-}
-
-// plan turns a filter without IDs into the rest of the query. ok is false if
-// nothing can match.
-func (v *View) plan(f BundleFilter, p Page) (query string, args []any, needle string, ok bool, err error) {
-	needle = fold(f.Search)
-	query, order := ` WHERE b.id > ?`, ` ORDER BY b.id`
-	args = append(args, clamp(p.After))
-	if match := matchQuery(needle); match != "" {
-		query, order = ` JOIN bundle_text t ON t.rowid = b.id WHERE t.rowid > ? AND bundle_text MATCH ?`, ` ORDER BY t.rowid`
-		args = append(args, match)
-	}
-	if f.Collection != (bundle.ID{}) {
-		c, found, err := findCollection(v.session, f.Collection)
-		if err != nil || !found {
-			return "", nil, "", false, err
-		}
-		query, args = query+` AND b.collection = ?`, append(args, c.id)
-	}
-	if f.Owner != (bundle.ID{}) {
-		owner, found, err := ownerOf(v.session, f.Owner)
-		if err != nil || !found {
-			return "", nil, "", false, err
-		}
-		query, args = query+` AND b.owner = ?`, append(args, owner)
-		if owner != 0 {
-			query += ` AND b.owner <> 0` // as the index of copies has it
-		}
-	}
-	return query + ` AND b.state <> 1 AND c.state <> 1` + order, args, needle, true, nil
-}
-
 // ownerOf returns the owner column's value for an instance.
 func ownerOf(s *session, instance bundle.ID) (owner int64, ok bool, err error) {
 	ok, err = s.get(`SELECT 0 FROM instance WHERE uuid = ?1 UNION ALL SELECT id FROM peers WHERE uuid = ?1`,
@@ -191,8 +124,7 @@ func ownerOf(s *session, instance bundle.ID) (owner int64, ok bool, err error) {
 }
 
 // bundlesByID looks each of the filter's IDs up.
-func (v *View) bundlesByID(f BundleFilter, p Page) ([]Paged[Bundle], error) {
-	needle := fold(f.Search)
+func (v *View) bundlesByID(f BundleFilter, needle string, p Page) (Found[Bundle], error) {
 	var found []bundleShown
 	seen := make(map[bundle.ID]bool, len(f.IDs))
 	for _, id := range f.IDs {
@@ -202,62 +134,20 @@ func (v *View) bundlesByID(f BundleFilter, p Page) ([]Paged[Bundle], error) {
 		seen[id] = true
 		bs, err := collect(v.session, bundleColumns+` WHERE b.uuid = ? AND b.state <> 1 AND c.state <> 1`, []any{id[:]}, scanBundle)
 		if err != nil {
-			return nil, err
+			return Found[Bundle]{}, err
 		}
 		for _, b := range bs {
-			if b.Cursor > p.After && matches(&b.Row, needle) &&
-				(f.Collection == bundle.ID{} || b.Row.Collection == f.Collection) &&
-				(f.Owner == bundle.ID{} || b.Row.Owner.Instance == f.Owner) {
+			if b.Cursor > p.After && f.selects(&b, needle) {
 				found = append(found, b)
 			}
 		}
 	}
 	slices.SortFunc(found, func(a, b bundleShown) int { return int(int64(a.Cursor) - int64(b.Cursor)) })
-	return v.shown(found[:min(len(found), p.limit())])
-}
-
-// AllVersions lists the versions of the bundles that f selects: bundles in
-// creation order, versions of each ascending. A cursor is the bundle's and the
-// version's number; a bundle's page goes on where the last one ended.
-func (v *View) AllVersions(f BundleFilter, p Page) ([]Paged[Version], error) {
-	// A cursor packs the bundle's id and the number of the version in it.
-	after := Page{After: p.After >> versionBits, Limit: p.Limit}
-	from := p.After & (1<<versionBits - 1)
-	var out []Paged[Version]
-	if after.After > 0 { // the rest of the bundle where the last page ended
-		after.After--
+	n := min(len(found), p.limit())
+	rows, err := v.shown(found[:n])
+	page := Found[Bundle]{Rows: rows, Next: p.After, More: len(found) > n}
+	if n > 0 {
+		page.Next = found[n-1].Cursor
 	}
-	for {
-		bs, err := v.Bundles(f, after)
-		if err != nil {
-			return nil, err
-		}
-		for _, b := range bs {
-			if b.Cursor != p.After>>versionBits {
-				from = 0
-			}
-			if b.Row.Head <= from {
-				continue
-			}
-			row := bundleRow{uuid: b.Row.ID, id: int64(b.Cursor)}
-			vs, err := v.versionsOf(row, Page{After: from, Limit: p.limit() - len(out)})
-			if err != nil {
-				return nil, err
-			}
-			for _, version := range vs {
-				version.Cursor = b.Cursor<<versionBits | min(version.Row.Number, 1<<versionBits-1)
-				out = append(out, version)
-			}
-			if len(out) >= p.limit() {
-				return out, nil
-			}
-		}
-		if len(bs) < after.limit() {
-			return out, nil
-		}
-		after.After = bs[len(bs)-1].Cursor
-	}
+	return page, err
 }
-
-// versionBits is how much of a cursor of AllVersions is the version's number.
-const versionBits = 24
