@@ -65,3 +65,28 @@ func TestSignedURLStaysTheSameForHours(t *testing.T) {
 		t.Error("the URL never changes")
 	}
 }
+
+// What was signed yesterday must hold today: the form of a signature is fixed.
+func TestSignatureIsTheOneThatBrowsersHold(t *testing.T) {
+	s := newURLSigner(t, 24*time.Hour)
+	at := time.Date(2026, 3, 1, 0, 1, 0, 0, time.UTC)
+	const want = "expires=1772431200&signature=NcMjHuqp_lV2TGWYaNO-ymDQqt2W5tlWZgksUIlS6-U"
+	for range 2 { // the second signs with what the first left
+		if got := s.Sign("/files/a b", at); got != want {
+			t.Errorf("signed as %s, want %s", got, want)
+		}
+	}
+	if got := string(s.AppendQuery([]byte("x?"), []byte("/files/a b"), at)); got != "x?"+want {
+		t.Errorf("appended as %s", got)
+	}
+}
+
+func BenchmarkSign(b *testing.B) {
+	s := newURLSigner(b, 0)
+	path, now := make([]byte, 120), time.Now()
+	var buf []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = s.AppendQuery(buf[:0], path, now)
+	}
+}

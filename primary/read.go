@@ -30,11 +30,24 @@ func (p *Primary) Snapshot(ctx context.Context, ref bundle.VersionRef) (catalog.
 // Files returns the files of a version by path, without opening any of them.
 // The caller must not change the slice.
 func (p *Primary) Files(ctx context.Context, ref bundle.VersionRef) ([]FileInfo, error) {
-	_, m, err := p.Snapshot(ctx, ref)
+	v, err := look(ctx, p, ref, (*catalog.View).Version)
 	if err != nil {
 		return nil, err
 	}
-	return p.list(ctx, m)
+	_, files, err := p.Content(ctx, v)
+	return files, err
+}
+
+// Content returns the root of a version's content and its files by path, for who
+// has read the version already. No file is opened. The caller must not change
+// the slice.
+func (p *Primary) Content(ctx context.Context, v catalog.Version) (*bundle.Manifest, []FileInfo, error) {
+	m, err := p.manifest(ctx, v.Manifest)
+	if err != nil {
+		return nil, nil, err
+	}
+	files, err := p.list(ctx, m)
+	return m, files, err
 }
 
 // File describes one file of a version. KindNotFound if it has none of that

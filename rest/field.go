@@ -186,9 +186,18 @@ func escapePath(path string) string {
 	if bundle.CheckPath(path) != nil {
 		return url.PathEscape(path)
 	}
+	if strings.IndexFunc(path, isReserved) < 0 {
+		return path
+	}
 	segments := strings.Split(path, "/")
 	for i, s := range segments {
 		segments[i] = url.PathEscape(s)
 	}
 	return strings.Join(segments, "/")
+}
+
+// isReserved reports whether a path may not show r as it is, or might not: the
+// most common paths have nothing of the kind.
+func isReserved(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '-' || r > '9') && r != '_' // - . / and digits are next to each other
 }

@@ -70,14 +70,19 @@ func (l links) version(ref bundle.VersionRef) string {
 	return l.base + "/api/v1/bundle_versions/" + ref.Bundle.String() + "," + strconv.FormatUint(ref.Number, 10)
 }
 
-// The paths of files, as they are signed: unescaped.
+// The paths of files, as they are signed: unescaped. Those of committed files
+// have the content's digest between folder and path.
+
+func committedFolder(b bundle.ID) string { return "/files/" + b.String() + "/" }
+
+func stagedFolder(draft bundle.ID) string { return "/files/drafts/" + draft.String() + "/" }
 
 func committedPath(b bundle.ID, d bundle.Digest, path string) (dir string, signed string) {
-	dir = "/files/" + b.String() + "/" + d.String() + "/"
+	dir = committedFolder(b) + d.String() + "/"
 	return dir, dir + path
 }
 
 func stagedPath(draft bundle.ID, path string) (dir string, signed string) {
-	dir = "/files/drafts/" + draft.String() + "/"
+	dir = stagedFolder(draft)
 	return dir, dir + path
 }

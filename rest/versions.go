@@ -42,10 +42,12 @@ func (x *exchange) versionRow(v *catalog.View) (catalog.Version, catalog.Bundle,
 
 func getVersion(x *exchange) error {
 	var p *printer
+	var row catalog.Version
 	var owner bundle.Owner
 	err := x.view(func(v *catalog.View) error {
-		_, o, err := x.versionRow(v)
-		if err != nil {
+		var o catalog.Bundle
+		var err error
+		if row, o, err = x.versionRow(v); err != nil {
 			return err
 		}
 		p, owner = x.printer(v), o.Owner
@@ -55,11 +57,7 @@ func getVersion(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	row, m, err := x.cfg.Primary.Snapshot(x.r.Context(), x.ref())
-	if err != nil {
-		return err
-	}
-	files, err := x.cfg.Primary.Files(x.r.Context(), x.ref())
+	m, files, err := x.cfg.Primary.Content(x.r.Context(), row)
 	if err != nil {
 		return err
 	}
