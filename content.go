@@ -107,29 +107,41 @@ const pageRows = 500
 // list reads a list page by page while it is ranged over.
 func list[R, T any](
 	ctx context.Context, i *Instance,
-	rows func(s *state, p catalog.Page) ([]catalog.Paged[R], error), show func(s *state, row R) (T, error),
+	find func(s *state, p catalog.Page) (catalog.Found[R], error), show func(s *state, row R) (T, error),
 ) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		for page := (catalog.Page{Limit: pageRows}); ; {
+		for page, more := (catalog.Page{Limit: pageRows}), true; more; {
 			var items []T
 			err := i.view(ctx, func(s *state) error {
-				read, err := rows(s, page)
+				found, err := find(s, page)
 				if err != nil {
 					return err
 				}
-				for _, r := range read {
+				for _, r := range found.Rows {
 					item, err := show(s, r.Row)
 					if err != nil {
 						return err
 					}
-					items, page.After = append(items, item), r.Cursor
+					items = append(items, item)
 				}
+				page.After, more = found.Next, found.More
 				return nil
 			})
-			if !each(items, err, yield) || len(items) < pageRows {
+			if !each(items, err, yield) {
 				return
 			}
 		}
+	}
+}
+
+// whole is the find of a listing whose pages are full but for the last.
+func whole[R any](rows func(v *catalog.View, p catalog.Page) ([]catalog.Paged[R], error)) func(*state, catalog.Page) (catalog.Found[R], error) {
+	return func(s *state, p catalog.Page) (catalog.Found[R], error) {
+		found, err := rows(s.View, p)
+		if err != nil || len(found) < p.Limit {
+			return catalog.Found[R]{Rows: found}, err
+		}
+		return catalog.Found[R]{Rows: found, Next: found[len(found)-1].Cursor, More: true}, nil
 	}
 }
 

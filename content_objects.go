@@ -68,9 +68,7 @@ func all[R any](rows func(catalog.Page) ([]catalog.Paged[R], error), fn func(R))
 
 // Collections implements [api.Collections].
 func (i *Instance) Collections(ctx context.Context) iter.Seq2[api.Collection, error] {
-	return list(ctx, i, func(s *state, p catalog.Page) ([]catalog.Paged[catalog.Collection], error) {
-		return s.View.Collections(p)
-	}, (*state).collection)
+	return list(ctx, i, whole((*catalog.View).Collections), (*state).collection)
 }
 
 // Collection implements [api.Collections].
@@ -155,8 +153,8 @@ func (i *Instance) ownBundle(ctx context.Context, id bundle.ID) (b catalog.Bundl
 // Bundles implements [api.Bundles].
 func (i *Instance) Bundles(ctx context.Context, f api.BundleFilter) iter.Seq2[api.Bundle, error] {
 	filter := catalog.BundleFilter{IDs: f.IDs, Collection: f.Collection, Search: primary.Trim(f.Text)}
-	return list(ctx, i, func(s *state, p catalog.Page) ([]catalog.Paged[catalog.Bundle], error) {
-		return s.View.Bundles(filter, p)
+	return list(ctx, i, func(s *state, p catalog.Page) (catalog.Found[catalog.Bundle], error) {
+		return s.FindBundles(filter, p)
 	}, (*state).listed)
 }
 

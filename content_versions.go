@@ -34,8 +34,8 @@ func (i *Instance) Versions(ctx context.Context, f api.VersionFilter) iter.Seq2[
 	if f.Bundle != (bundle.ID{}) {
 		filter.IDs = []bundle.ID{f.Bundle}
 	}
-	return list(ctx, i, func(s *state, p catalog.Page) ([]catalog.Paged[catalog.Version], error) {
-		return s.AllVersions(filter, p)
+	return list(ctx, i, func(s *state, p catalog.Page) (catalog.Found[catalog.Version], error) {
+		return s.FindVersions(filter, p)
 	}, (*state).version)
 }
 
