@@ -62,6 +62,9 @@ func (db *DB) change(fn func(a *applier) error) error {
 		return err
 	}
 	db.state = a.state
+	if a.tokens {
+		db.tokens.Add(1)
+	}
 	db.broadcast()
 	return nil
 }
@@ -101,7 +104,8 @@ func (db *DB) Configuration() (index uint64, conf []byte, err error) {
 // applier applies the commands of one batch.
 type applier struct {
 	*session
-	state state
+	state  state
+	tokens bool // whether the batch changes any
 
 	// Of the command being applied:
 	cmd     *Command
@@ -203,6 +207,8 @@ func (a *applier) applyRelations(body Body) error {
 		return a.createToken(b)
 	case RevokeToken:
 		return a.revokeToken(b)
+	case UseTokens:
+		return a.useTokens(b)
 	case Checkpoint:
 		return a.checkpoint(b)
 	case CreateInvite:

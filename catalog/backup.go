@@ -168,6 +168,7 @@ func (db *DB) Install(ctx context.Context, r io.Reader) error {
 	db.mu.Lock()
 	db.handle, db.state = h, st
 	db.mu.Unlock()
+	db.tokens.Add(1)
 	old.users.Done()
 	using = false
 	db.retired.Go(func() {

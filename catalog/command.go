@@ -29,6 +29,7 @@ const (
 	KindDescribeVersion  Kind = 51
 	KindCreateToken      Kind = 60
 	KindRevokeToken      Kind = 61
+	KindUseTokens        Kind = 62
 	KindCheckpoint       Kind = 70
 	KindCreateInvite     Kind = 80
 	KindAcceptInvite     Kind = 81
@@ -238,6 +239,20 @@ type CreateToken struct {
 
 // RevokeToken ends a token by name.
 type RevokeToken struct{ Name string }
+
+// UseTokens notes that tokens were used. Of a token's uses only the hour of the
+// last one is kept; a token that is not known is passed over.
+type UseTokens struct{ Uses []TokenUse }
+
+// TokenUse says that a token was used at a time.
+type TokenUse struct {
+	Token bundle.ID
+	At    int64 // µs since 1970 UTC
+}
+
+// MaxTokenUses is how many uses one UseTokens holds at most; one of more is
+// refused with KindTooLarge.
+const MaxTokenUses = 1000
 
 // Checkpoint stores a signed checkpoint of this instance's log. Apply
 // recomputes the root from the records and refuses (KindConflict) a wrong one,

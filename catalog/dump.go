@@ -31,7 +31,7 @@ var dumped = []struct{ table, columns, order string }{
 	{"log_records", "id, kind, subject, salt, body, leaf", "id"},
 	{"log_hashes", "id, hash", "id"},
 	{"checkpoint", "note, generation, size, root, issued", "id"},
-	{"tokens", "id, uuid, name, role, hash, created, expires, revoked", "id"},
+	{"tokens", "id, uuid, name, role, hash, created, expires, revoked, used", "id"},
 	{"invites", "id, uuid, name, secret, created, expires, grants, taker", "id"},
 	{"peers", "id, state, uuid, name, descriptor, root_key, addresses, added, grants, grant_revision, subscriptions, subscription_revision, cursor, seen_grant_revision, note, generation, size, root, issued, verified", "id"},
 	{"alarms", "peer, alarm, detail, evidence, raised", "peer, alarm"},

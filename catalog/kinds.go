@@ -60,6 +60,9 @@ func (CreateToken) CommandKind() Kind { return KindCreateToken }
 // CommandKind returns [KindRevokeToken].
 func (RevokeToken) CommandKind() Kind { return KindRevokeToken }
 
+// CommandKind returns [KindUseTokens].
+func (UseTokens) CommandKind() Kind { return KindUseTokens }
+
 // CommandKind returns [KindCheckpoint].
 func (Checkpoint) CommandKind() Kind { return KindCheckpoint }
 

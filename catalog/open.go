@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Options are the settings of [Open].
@@ -34,6 +35,8 @@ type DB struct {
 	state   state      // as committed; guarded by writing
 
 	syncDir func(path string) error // syncPath but in tests
+
+	tokens atomic.Uint64 // see TokensRevision
 
 	mu      sync.Mutex
 	handle  *handle       // guarded by mu; nil once closed or faulty

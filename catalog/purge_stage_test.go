@@ -105,7 +105,8 @@ func TestWhatAnOlderProgramStagedIsPurged(t *testing.T) {
 	s := newSite(t)
 	_, draft := s.bundleIn("one")
 	s.must(stage(draft, "old", "a"))
-	for _, text := range []string{`UPDATE patches SET modified = 0`, `DROP INDEX patches_staged`, `PRAGMA user_version = 1`} {
+	for _, text := range []string{`UPDATE patches SET modified = 0`, `DROP INDEX patches_staged`,
+		`ALTER TABLE tokens DROP COLUMN used`, `PRAGMA user_version = 1`} {
 		if err := s.handle.writer.run(text); err != nil {
 			t.Fatal(err)
 		}

@@ -77,6 +77,7 @@ type Token struct {
 	Created int64
 	Expires int64 // 0 never
 	Revoked int64 // 0 live
+	Used    int64 // the beginning of the hour of its last use; 0 never
 }
 
 // Record is one leaf of this instance's log.

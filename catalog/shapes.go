@@ -147,6 +147,15 @@ func shapeRevokeToken(c *codec, _ uint64, b *RevokeToken) {
 	c.text(&b.Name)
 }
 
+func shapeUseTokens(c *codec, _ uint64, b *UseTokens) {
+	c.array(1)
+	list(c, &b.Uses, func(c *codec, u *TokenUse) {
+		c.array(2)
+		c.id(&u.Token)
+		c.int(&u.At)
+	})
+}
+
 func shapeCheckpoint(c *codec, _ uint64, b *Checkpoint) {
 	c.array(5)
 	c.bytes(&b.Note)

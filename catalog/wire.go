@@ -78,6 +78,7 @@ var kinds = map[Kind]kindInfo{
 	KindDescribeVersion:  kind("DescribeVersion", shapeDescribeVersion),
 	KindCreateToken:      kind("CreateToken", shapeCreateToken),
 	KindRevokeToken:      kind("RevokeToken", shapeRevokeToken),
+	KindUseTokens:        kind("UseTokens", shapeUseTokens),
 	KindCheckpoint:       kind("Checkpoint", shapeCheckpoint),
 	KindCreateInvite:     kind("CreateInvite", shapeCreateInvite),
 	KindAcceptInvite:     kind("AcceptInvite", shapeAcceptInvite),

@@ -50,6 +50,7 @@ func samples() []Body {
 		DescribeVersion{bundle.VersionRef{Bundle: a, Number: 2}, text},
 		CreateToken{a, "n", "writer", digest, 1 << 50},
 		RevokeToken{"n"},
+		UseTokens{[]TokenUse{{a, 1 << 50}, {b, 3}}},
 		Checkpoint{[]byte("note"), 1, 2, digest, 3},
 		CreateInvite{a, "n", digest, 5, selectors},
 		AcceptInvite{digest, a, []byte("d"), []byte("k")},
