@@ -1,261 +1,231 @@
-package cluster
+package cluster_test
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"strings"
-	"sync"
+	"io"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	"github.com/blockstored/blockstored/bundle"
-	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/cluster"
+	"github.com/blockstored/blockstored/cluster/clustertest"
 )
 
-// join starts a node with an id and lets leader add it.
-func join(t *testing.T, leader *testNode, id string) *testNode {
+func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
-	n := startNode(t, t.TempDir(), func(c *Config) {
-		c.ID, c.Bootstrap, c.Listener = id, false, listen(t)
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	if err := leader.AddVoter(ctx, id, string(n.self)); err != nil {
-		t.Fatal(err)
-	}
-	return n
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
 }
 
-func threeNodes(t *testing.T) (a, b, c *testNode) {
+// has reports whether a node has a value, whatever the others have.
+func has(t *testing.T, n *clustertest.Node, key, value string) bool {
 	t.Helper()
-	a = startNode(t, t.TempDir(), func(c *Config) { c.Listener = listen(t) })
-	a.propose(t, "first")
-	return a, join(t, a, "n2-1"), join(t, a, "n3-1")
+	got, _, err := n.Get(t.Context(), cluster.Local, key)
+	if err != nil {
+		t.Fatalf("%s: %v", n.Name, err)
+	}
+	return got == value
 }
 
 func TestThreeNodesAgree(t *testing.T) {
-	a, b, c := threeNodes(t)
-	for i := range 30 {
-		a.propose(t, fmt.Sprint(i))
+	for _, tls := range []bool{false, true} {
+		t.Run(map[bool]string{false: "plain", true: "TLS"}[tls], func(t *testing.T) {
+			c := clustertest.Start(t, clustertest.Options{Nodes: 3, TLS: tls})
+			for i := range 30 {
+				c.Leader().MustPut(fmt.Sprint(i), "x")
+			}
+			c.Converge()
+			for _, n := range c.Nodes() {
+				if got := n.Live().Stats(); len(got.Members) != 3 || !has(t, n, "29", "x") {
+					t.Errorf("%s: %+v", n.Name, got)
+				}
+			}
+		})
 	}
-	want := a.book.lines(t)
-	for _, n := range []*testNode{b, c} {
-		eventually(t, "a follower has it all", func() bool { return n.book.lines(t) == want })
-		if n.book.install != 0 {
-			t.Errorf("%s received a copy; the log has everything", n.id)
-		}
-	}
-	if got := a.Stats(); len(got.Members) != 3 {
-		t.Errorf("members: %+v", got.Members)
-	}
+}
+
+// copies counts the copies of the catalog that nodes received.
+type copies struct {
+	cluster.StateMachine
+	count *atomic.Int32
+}
+
+func (c copies) Install(ctx context.Context, r io.Reader) error {
+	c.count.Add(1)
+	return c.StateMachine.Install(ctx, r)
 }
 
 func TestLateNodeReceivesACopyAndThenTheLog(t *testing.T) {
-	a := startNode(t, t.TempDir(), func(c *Config) { c.Listener = listen(t) })
+	var received atomic.Int32
+	retention := cluster.Retention{Soft: 1, Age: 1, Hard: 1, Check: 10 * time.Millisecond}
+	c := clustertest.Start(t, clustertest.Options{Configure: func(n *clustertest.Node, config *cluster.Config) {
+		config.Catalog = copies{config.Catalog, &received}
+		config.Retention = retention
+	}})
+	a := c.Leader()
 	for i := range 100 {
-		a.propose(t, fmt.Sprint(i))
+		a.MustPut(fmt.Sprint(i), "x")
 	}
-	if err := a.dropLog(a.raft.LastIndex()); err != nil {
-		t.Fatal(err)
-	}
-	b, c := join(t, a, "n2-1"), join(t, a, "n3-1")
-	a.propose(t, "after the copy")
-	want := a.book.lines(t)
-	for _, n := range []*testNode{b, c} {
-		eventually(t, "the late node has it all", func() bool { return n.book.lines(t) == want })
-		if n.book.install != 1 || n.book.applied > 10 {
-			t.Errorf("%s: %d copies, %d entries applied", n.id, n.book.install, n.book.applied)
-		}
+	c.Eventually("the log is short", func() bool { s := a.Live().Stats(); return s.LogEntries < 10 })
+	retention = cluster.Retention{}
+	a.Stop()
+	a.Start()
+	c.Leader()
+	b := c.Add()
+	a.MustPut("after", "the copy")
+	c.Eventually("the late node has it all", func() bool { return has(t, b, "after", "the copy") })
+	if got := received.Load(); got != 1 {
+		t.Errorf("%d copies", got)
 	}
 	// What was installed survives a restart, and the node goes on from there.
-	dir, addr := b.dir, b.self
-	b.stop(t)
-	a.propose(t, "while away")
-	again := startNode(t, dir, func(c *Config) {
-		c.ID, c.Bootstrap, c.Listener, c.Advertise = "n2-1", false, listen(t), string(addr)
-	})
-	if got := again.book.lines(t); got != want {
-		t.Errorf("after restart %q", got)
+	b.Stop()
+	b.Start()
+	c.Leader().MustPut("after", "the restart")
+	c.Eventually("the restarted node catches up", func() bool { return has(t, b, "after", "the restart") })
+	c.Converge()
+	if got := received.Load(); got != 1 {
+		t.Errorf("the restarted node needed another copy")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	if err := a.AddVoter(ctx, "n2-1", again.Listener(t)); err != nil {
-		t.Fatal(err)
-	}
-	want = a.book.lines(t)
-	eventually(t, "the restarted node catches up", func() bool { return again.book.lines(t) == want })
-	if again.book.install != 0 {
-		t.Error("the restarted node needed another copy")
-	}
-}
-
-// Listener returns where the node really listens.
-func (n *testNode) Listener(t *testing.T) string {
-	t.Helper()
-	return n.layer.(*netLayer).Listener.Addr().String()
-}
-
-func leaderOf(nodes ...*testNode) *testNode {
-	for _, n := range nodes {
-		if _, ready, _ := n.leadership.current(); ready {
-			return n
-		}
-	}
-	return nil
 }
 
 func TestClosedLeaderHandsOver(t *testing.T) {
-	a, b, c := threeNodes(t)
-	a.propose(t, "by a")
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
+	a := c.Leader()
+	a.MustPut("by", "a")
+	c.Converge()
 	var leading atomic.Int32
-	for _, n := range []*testNode{a, b, c} {
-		n.WhileLeader(func(ctx context.Context, term uint64) {
+	for _, n := range c.Nodes() {
+		n.Live().WhileLeader(func(ctx context.Context, term uint64) {
 			if leading.Add(1) > 1 {
 				t.Error("two nodes believe that they lead while all of them answer")
 			}
-			if got := n.book.lines(t); got != "first\nby a\n" {
-				t.Errorf("term %d: leader's work started on %q", term, got)
+			if !has(t, n, "by", "a") {
+				t.Errorf("term %d: leader's work started before the state was current", term)
 			}
 			<-ctx.Done()
 			leading.Add(-1)
 		})
 	}
-	eventually(t, "followers have it", func() bool { return b.book.lines(t) == c.book.lines(t) && b.book.lines(t) == a.book.lines(t) })
-	a.stop(t)
-	eventually(t, "another leads", func() bool { return leaderOf(b, c) != nil && leading.Load() == 1 })
-	leaderOf(b, c).propose(t, "by the next")
-	want := "first\nby a\nby the next\n"
-	eventually(t, "both have it", func() bool { return b.book.lines(t) == want && c.book.lines(t) == want })
+	c.Eventually("the leader's work runs", func() bool { return leading.Load() == 1 })
+	a.Stop()
+	b := c.Leader()
+	c.Eventually("its work runs", func() bool { return leading.Load() == 1 })
+	b.MustPut("by", "b")
+	c.Converge()
 }
 
-func TestFollowerNamesTheLeader(t *testing.T) {
-	a, b, _ := threeNodes(t)
-	b.waitLeader(t)
-	_, err := b.proposeData(t.Context(), []byte("x"))
-	e, ok := errors.AsType[*bundle.Error](err)
-	if !ok || e.Kind != bundle.KindUnavailable || e.Fields["leader"] != string(a.id) || e.Fields["outcome"] != "" {
-		t.Errorf("propose: %#v", err)
-	}
-	if _, _, err := b.ReadBarrier(t.Context(), Strong); !bundle.IsKind(err, bundle.KindUnavailable) {
-		t.Errorf("strong read: %v", err)
-	}
-	if _, stale, err := b.ReadBarrier(t.Context(), Consistent); err != nil || !stale {
-		t.Errorf("consistent read: stale %v, %v", stale, err)
-	}
-	if _, stale, err := b.ReadBarrier(t.Context(), Local); err != nil || stale {
-		t.Errorf("local read: stale %v, %v", stale, err)
+func TestKilledLeaderIsReplacedAndLosesNothing(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
+	for round := range 2 {
+		old := c.Leader()
+		for i := range 10 {
+			old.MustPut(fmt.Sprintf("%d/%d", round, i), "acknowledged")
+		}
+		old.Kill()
+		next := c.Leader()
+		for i := range 10 {
+			if key := fmt.Sprintf("%d/%d", round, i); !has(t, next, key, "acknowledged") {
+				t.Errorf("%s was lost", key)
+			}
+		}
+		next.MustPut("while away", fmt.Sprint(round))
+		old.Start()
+		c.Converge()
 	}
 }
 
 func TestLeaderWithoutQuorumStopsAcknowledging(t *testing.T) {
-	a, b, c := threeNodes(t)
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
+	a := c.Leader()
 	ended := make(chan struct{})
-	a.WhileLeader(func(ctx context.Context, _ uint64) { <-ctx.Done(); close(ended) })
-	b.stop(t)
-	c.stop(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	_, err := a.proposeData(ctx, []byte("lonely"))
-	if !bundle.IsKind(err, bundle.KindUnavailable) {
-		t.Errorf("propose: %v", err)
+	a.Live().WhileLeader(func(ctx context.Context, _ uint64) { <-ctx.Done(); close(ended) })
+	for _, n := range c.Followers(a) {
+		n.Kill()
+	}
+	if err := a.Put(within(t, 20*time.Second), "lonely", "x"); !bundle.IsKind(err, bundle.KindUnavailable) {
+		t.Errorf("put: %v", err)
 	}
 	<-ended
-	if got := a.book.lines(t); got != "first\n" {
-		t.Errorf("applied without a quorum: %q", got)
+	if !has(t, a, "lonely", "") {
+		t.Error("applied without a quorum")
 	}
+}
+
+func TestIsolatedLeaderIsReplacedAndForgetsWhatItDidNotCommit(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
+	old := c.Leader()
+	others := c.Followers(old)
+	c.Isolate(old)
+	lost := make(chan error, 1)
+	go func() { lost <- old.Put(within(t, 20*time.Second), "key", "isolated") }()
+	next := c.LeaderAmong(others...)
+	next.MustPut("key", "majority")
+	if err := <-lost; !bundle.IsKind(err, bundle.KindUnavailable) {
+		t.Errorf("the isolated leader: %v", err)
+	}
+	c.Heal()
+	c.Converge()
+	if !has(t, old, "key", "majority") {
+		t.Error("the isolated leader kept what it did not commit")
+	}
+}
+
+// One direction is enough to lose a leader, and the others still elect.
+func TestLeaderThatIsNotHeardIsReplaced(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
+	old := c.Leader()
+	others := c.Followers(old)
+	for _, n := range others {
+		c.Cut(old, n)
+	}
+	c.LeaderAmong(others...).MustPut("key", "x")
+	c.Heal()
+	c.Converge()
 }
 
 func TestFaultyLeaderIsReplaced(t *testing.T) {
-	fatal := make(chan error, 1)
-	a := startNode(t, t.TempDir(), func(c *Config) {
-		c.Listener = listen(t)
-		c.OnFatal = func(err error) { fatal <- err }
-	})
-	b, c := join(t, a, "n2-1"), join(t, a, "n3-1")
-	a.propose(t, "x")
-	a.book.set(func() { a.book.beforeApply = func() error { return errors.New("input/output error") } })
-	if _, err := a.proposeData(t.Context(), []byte("y")); err == nil {
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3, MayFail: true})
+	a := c.Leader()
+	a.MustPut("x", "1")
+	a.Disk().Fail(errors.New("input/output error"))
+	if err := a.Put(within(t, 5*time.Second), "y", "2"); err == nil {
 		t.Error("the faulty leader acknowledged")
 	}
-	<-fatal
-	eventually(t, "another leads", func() bool { return leaderOf(b, c) != nil })
-	leaderOf(b, c).propose(t, "z")
-	if got := leaderOf(b, c).book.lines(t); got != "x\ny\nz\n" {
-		t.Errorf("got %q", got)
-	}
+	c.LeaderAmong(c.Followers(a)...).MustPut("z", "3")
 }
 
-func TestNodeWithoutPortGetsOne(t *testing.T) {
-	dir := t.TempDir()
-	startNode(t, dir).stop(t)
-	a := startNode(t, dir, func(c *Config) { c.Listener = listen(t) })
-	eventually(t, "its address is corrected", func() bool { return a.Stats().Members[0].Address == string(a.self) })
-	b := join(t, a, "n2-1")
-	a.propose(t, "x")
-	eventually(t, "the second node has it", func() bool { return b.book.lines(t) == "x\n" })
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	if err := a.Remove(ctx, "n2-1"); err != nil {
-		t.Fatal(err)
+func TestNodesWithClocksApartAgree(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
+	for i, n := range c.Nodes() {
+		n.SetClock(time.Duration(i-1) * 24 * time.Hour)
 	}
-	b.stop(t)
-	a.propose(t, "alone again")
+	for range 2 {
+		leader := c.Leader()
+		leader.MustPut("by", leader.Name)
+		leader.Stop()
+		c.Leader().MustPut("by", "the next")
+		leader.Start()
+	}
+	c.Converge()
 }
 
-// stuckNode answers as an empty node does, and never reads the copy it is sent.
-func stuckNode(t *testing.T) (addr raft.ServerAddress, copying <-chan struct{}) {
-	t.Helper()
-	layer := newStreamLayer(listen(t), "")
-	trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: layer, Timeout: time.Hour, Logger: raftLogger(slog.New(slog.DiscardHandler)),
-	})
-	reached, done := make(chan struct{}), make(chan struct{})
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			select {
-			case rpc := <-trans.Consumer():
-				switch c := rpc.Command.(type) {
-				case *raft.AppendEntriesRequest:
-					rpc.Respond(&raft.AppendEntriesResponse{RPCHeader: c.RPCHeader, Term: c.Term}, nil)
-				case *raft.InstallSnapshotRequest:
-					close(reached)
-				}
-			case <-done:
-				return
-			}
-		}
-	})
-	t.Cleanup(func() {
-		close(done)
-		serving.Wait()
-		if err := trans.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return raft.ServerAddress(layer.Addr().String()), reached
-}
-
-// A node that takes a copy very slowly must not keep the leader from closing.
-func TestCloseEndsACopyInProgress(t *testing.T) {
-	a := startNode(t, t.TempDir(), func(c *Config) { c.Listener, c.RPCTimeout = listen(t), time.Hour })
-	for range 40 { // more than sockets buffer
-		a.propose(t, strings.Repeat("x", catalog.MaxCommand))
+func TestSlowLinksDelayButDoNotStop(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
+	a := c.Leader()
+	for _, n := range c.Followers(a) {
+		c.Slow(a, n, 30*time.Millisecond)
 	}
-	if err := a.dropLog(a.raft.LastIndex()); err != nil {
-		t.Fatal(err)
+	term := a.Live().Stats().Term
+	start := time.Now()
+	a.MustPut("x", "1")
+	if took := time.Since(start); took < 30*time.Millisecond {
+		t.Errorf("a put took %v over a link of 30 ms: the link is not slow", took)
 	}
-	addr, copying := stuckNode(t)
-	if err := a.changeMembers(t.Context(), func(wait time.Duration) raft.IndexFuture {
-		return a.raft.AddNonvoter("n2-1", addr, 0, wait)
-	}); err != nil {
-		t.Fatal(err)
+	if got := c.Leader(); got != a || a.Live().Stats().Term != term {
+		t.Error("a slow link cost the leader its place")
 	}
-	<-copying
-	a.stop(t)
 }

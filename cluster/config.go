@@ -63,9 +63,15 @@ type Config struct {
 	Listener net.Listener
 	// Advertise is the address the others dial; by default the Listener's.
 	Advertise string
+	// TLS is how nodes prove who they are. Without it only a Listener on
+	// loopback is taken.
+	TLS *TLS
+	// Dial makes the connections to other nodes; by default that of
+	// [net.Dialer].
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// OnFatal is called at most once, on a goroutine of its own, after the
-	// catalog failed and the node stopped taking part. It must not call Close
+	// catalog or the log failed and the node stopped taking part. It must not call Close
 	// and wait for it; tell the owner of the node to do that.
 	OnFatal func(error)
 	// Logger receives the node's and Raft's lines; nil discards them.
@@ -85,6 +91,15 @@ type Config struct {
 	// RPCTimeout (10 s) bounds one exchange with another node; a copy of the
 	// catalog gets that much for every 256 KiB.
 	RPCTimeout time.Duration
+	// MaxStaleness, if not 0, is how long after the last word of a leader this
+	// node goes on answering reads that ask nobody.
+	MaxStaleness time.Duration
+	// DiskStall (2 s) is how long one write to the log may take before a leader
+	// makes room for another. Of a node that is the only voter it is logged.
+	DiskStall time.Duration
+	// LogWrite, if not nil, carries out each write to raft.db, which it may
+	// delay or fail: a seam for tests of slow and broken disks.
+	LogWrite func(write func() error) error
 	// Retention says how much of the log stays for nodes that were away.
 	Retention Retention
 }
@@ -111,6 +126,13 @@ func (c Config) withDefaults() (Config, error) {
 	case c.Catalog == nil:
 		return c, bundle.Errorf(bundle.KindInvalid, "cluster: a node needs a catalog")
 	}
+	if _, err := parseNode(c.ID); err != nil {
+		return c, err
+	}
+	if c.Listener != nil && c.TLS == nil && !onLoopback(c.Listener.Addr()) {
+		return c, bundle.Errorf(bundle.KindInvalid,
+			"cluster: %s is reachable by others, so nodes must prove who they are: give the node a certificate, or listen on loopback", c.Listener.Addr())
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -124,11 +146,17 @@ func (c Config) withDefaults() (Config, error) {
 	orDefault(&c.ElectionTimeout, max(time.Second, c.HeartbeatTimeout))
 	orDefault(&c.LeaderLease, min(500*time.Millisecond, c.HeartbeatTimeout))
 	orDefault(&c.RPCTimeout, 10*time.Second)
+	orDefault(&c.DiskStall, 2*time.Second)
 	orDefault(&c.Retention.Soft, 64<<20)
 	orDefault(&c.Retention.Age, 30*time.Minute)
 	orDefault(&c.Retention.Hard, 512<<20)
 	orDefault(&c.Retention.Check, time.Minute)
 	return c, nil
+}
+
+func onLoopback(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
 }
 
 func orDefault[T comparable](v *T, def T) {

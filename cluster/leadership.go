@@ -140,6 +140,13 @@ func (l *leadership) register(w work) {
 // node may lead before fn has noticed: what fn proposes must hold then, too.
 func (n *Node) WhileLeader(fn func(ctx context.Context, term uint64)) { n.leadership.register(fn) }
 
+// Leads reports whether this node leads and everything committed before is
+// applied here.
+func (n *Node) Leads() bool {
+	_, ready, _ := n.leadership.current()
+	return ready && n.raft.State() == raft.Leader
+}
+
 // lead follows raft's word on who leads. Raft waits for it, so it never blocks.
 func (n *Node) lead() {
 	for {

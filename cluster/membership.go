@@ -32,6 +32,7 @@ type Stats struct {
 	LastContact   time.Duration // since the leader was heard; 0 on the leader, negative if never
 	LogEntries    uint64        // stored here
 	LogBytes      int64         // of raft.db in use
+	DiskStalled   bool          // a write to the log takes longer than Config.DiskStall
 	Members       []Member
 }
 
@@ -41,7 +42,7 @@ func (n *Node) Stats() Stats {
 	s := Stats{
 		ID: string(n.id), Role: role(n.raft.State()), Leader: string(id), LeaderAddress: string(addr),
 		Term: n.raft.CurrentTerm(), Applied: n.fsm.position().index,
-		Commit: n.raft.CommitIndex(), LastLog: n.raft.LastIndex(),
+		Commit: n.raft.CommitIndex(), LastLog: n.raft.LastIndex(), DiskStalled: n.store.stalled(),
 	}
 	if s.Role != "leader" {
 		s.LastContact = -1
@@ -138,18 +139,25 @@ func (n *Node) soleVoter() bool {
 	return false
 }
 
-// members tells the transport where to reach a node: this one where it really
-// listens, others where the log says.
+// members tells the transport where to reach a node.
 type members struct {
 	id   raft.ServerID
 	self raft.ServerAddress
 	raft atomic.Pointer[raft.Raft] // nil until raft runs
 }
 
+// ServerAddr gives raft, in the place of an address, this node's own address or
+// another node's id: connections are made to a node and not to a place, where
+// another incarnation may be.
 func (m *members) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
 	if id == m.id {
 		return m.self, nil
 	}
+	return raft.ServerAddress(id), nil
+}
+
+// resolve returns where another node listens, as the log says.
+func (m *members) resolve(id raft.ServerID) (raft.ServerAddress, error) {
 	if r := m.raft.Load(); r != nil {
 		for _, s := range serversOf(r) {
 			if s.ID == id {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 
 	"github.com/blockstored/blockstored/metrics"
 )
@@ -30,8 +29,9 @@ type Node struct {
 	raft      *raft.Raft
 	fsm       *fsm
 	trail     *trail
-	store     *raftboltdb.BoltStore
-	path      string // of raft.db
+	store     *disk
+	logs      raft.LogStore // store behind a cache
+	path      string        // of raft.db
 	transport *raft.NetworkTransport
 	layer     streamLayer
 	members   *members
@@ -41,7 +41,7 @@ type Node struct {
 	calls      callGroup // goroutines that wait for an answer of raft
 
 	closing chan struct{} // closed when Close begins
-	faults  chan error    // the first fault of the catalog
+	faults  chan error    // the first fault of the catalog or the log
 	notify  chan bool     // leadership gained or lost
 	loops   sync.WaitGroup
 	halt    func() error // stops raft, once
@@ -79,9 +79,13 @@ func Open(ctx context.Context, config Config) (*Node, error) {
 		catalog: config.Catalog, metrics: config.Metrics, logger: config.Logger, now: config.Now, trail: n.trail,
 		onFailure: func(err error) { n.faults <- err }, // called once; there is room for one
 	}
-	n.layer = newStreamLayer(config.Listener, config.Advertise)
+	n.members = &members{id: n.id}
+	n.layer = newStreamLayer(config.Listener, layerConfig{
+		id: n.id, advertise: config.Advertise, security: config.TLS, dial: config.Dial, resolve: n.members.resolve,
+		limit: config.RPCTimeout, now: config.Now, logger: config.Logger,
+	})
 	n.self = raft.ServerAddress(n.layer.Addr().String())
-	n.members = &members{id: n.id, self: n.self}
+	n.members.self = n.self
 	if err := n.start(config); err != nil {
 		return nil, errors.Join(err, n.layer.Close())
 	}
@@ -101,9 +105,11 @@ func (n *Node) start(config Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("prepare the folder for copies: %w", err)
 	}
-	if n.store, err = openStore(n.path); err != nil {
+	store, err := openStore(n.path)
+	if err != nil {
 		return err
 	}
+	n.store = newDisk(store, config.DiskStall, config.LogWrite, func(err error) { _ = n.fsm.fail(err) })
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.store.Close())
@@ -118,8 +124,7 @@ func (n *Node) start(config Config) (err error) {
 		return err
 	}
 	// An entry may have 512 KiB, so the cache can grow to 64 MiB.
-	logs, err := raft.NewLogCache(128, n.store)
-	if err != nil {
+	if n.logs, err = raft.NewLogCache(128, n.store); err != nil {
 		return err
 	}
 	conf := n.raftConfig(config)
@@ -133,16 +138,32 @@ func (n *Node) start(config Config) (err error) {
 		}
 	}()
 	if config.Bootstrap {
-		if err := n.bootstrap(conf, logs, snapshots); err != nil {
+		if err := n.bootstrap(conf, n.logs, snapshots); err != nil {
 			return err
 		}
 	}
-	if n.raft, err = raft.NewRaft(conf, n.fsm, logs, n.store, snapshots, n.transport); err != nil {
+	if err := n.startRaft(conf, snapshots); err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
 	n.members.raft.Store(n.raft)
 	n.run(config.OnFatal)
 	return nil
+}
+
+// startRaft runs raft.NewRaft in a goroutine that the disk may end, see
+// [disk.SetUint64].
+func (n *Node) startRaft(conf *raft.Config, snapshots raft.SnapshotStore) (err error) {
+	n.store.served.Store(true)
+	started := make(chan struct{})
+	go func() {
+		defer close(started)
+		n.raft, err = raft.NewRaft(conf, n.fsm, n.logs, n.store, snapshots, n.transport)
+	}()
+	<-started
+	if n.raft == nil && err == nil {
+		err = n.fsm.failed()
+	}
+	return err
 }
 
 func (n *Node) raftConfig(config Config) *raft.Config {
@@ -215,11 +236,11 @@ func (n *Node) run(onFatal func(error)) {
 	}
 }
 
-// watchFaults takes the node out of the cluster when its catalog has failed.
+// watchFaults takes the node out of the cluster when its catalog or log has failed.
 func (n *Node) watchFaults(onFatal func(error)) {
 	select {
 	case err := <-n.faults:
-		n.logger.Error("the catalog failed; this node stops taking part", "error", err)
+		n.logger.Error("the disk failed; this node stops taking part", "error", err)
 		if haltErr := n.halt(); haltErr != nil {
 			n.logger.Error("stopping raft", "error", haltErr)
 		}
@@ -253,7 +274,9 @@ func (n *Node) stopRaft() error {
 			n.logger.Warn("could not hand over leadership; the others elect after their timeout", "error", err)
 		}
 	}
-	n.calls.wait()
+	if !n.store.broken.Load() { // else nobody is left to answer them
+		n.calls.wait()
+	}
 	stopping := n.raft.Shutdown()
 	n.layer.sever() // raft waits for exchanges in progress, a long copy among them
 	err := stopping.Error()

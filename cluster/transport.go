@@ -1,7 +1,11 @@
 package cluster
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -12,24 +16,54 @@ import (
 // portless is the address of a node that listens nowhere.
 const portless = "local"
 
-// streamLayer is the connections raft runs on.
+// maxGreetings bounds the connections that have not said yet what they are for.
+const maxGreetings = 64
+
+// streamLayer is the connections a node runs on. Raft's Dial takes the id of
+// another node, or the node's own address.
 type streamLayer interface {
 	raft.StreamLayer
+	// calls accepts the connections of other nodes that are not raft's; nil if
+	// there can be none.
+	calls() net.Listener
+	// dialCalls connects to the calls of another node.
+	dialCalls(ctx context.Context, id raft.ServerID) (net.Conn, error)
 	// sever closes every connection and lets no new one be made.
 	sever()
 }
 
+// layerConfig is what connections need to know.
+type layerConfig struct {
+	id        raft.ServerID
+	advertise string
+	security  *TLS // nil for plain TCP
+	dial      func(ctx context.Context, network, address string) (net.Conn, error)
+	resolve   func(raft.ServerID) (raft.ServerAddress, error)
+	limit     time.Duration // for a connection to begin
+	now       clock
+	logger    *slog.Logger
+}
+
 // newStreamLayer returns connections over ln, or, if ln is nil, from the node
 // to itself only, without a port.
-func newStreamLayer(ln net.Listener, advertise string) streamLayer {
+func newStreamLayer(ln net.Listener, c layerConfig) streamLayer {
 	if ln == nil {
 		return &selfLayer{conns: make(chan net.Conn), closed: make(chan struct{})}
 	}
-	addr := ln.Addr()
-	if advertise != "" {
-		addr = address(advertise)
+	l := &netLayer{
+		layerConfig: c, ln: ln, addr: ln.Addr(), open: map[*nodeConn]struct{}{},
+		greetings: make(chan struct{}, maxGreetings), closed: make(chan struct{}),
 	}
-	return &netLayer{Listener: ln, addr: addr, open: map[*trackedConn]struct{}{}}
+	if c.advertise != "" {
+		l.addr = address(c.advertise)
+	}
+	if l.dial == nil {
+		l.dial = (&net.Dialer{}).DialContext
+	}
+	l.raftConns = &queue{conns: make(chan net.Conn), closed: l.closed, addr: l.addr}
+	l.callConns = &queue{conns: make(chan net.Conn), closed: l.closed, addr: l.addr}
+	l.loops.Go(l.accept)
+	return l
 }
 
 type address string
@@ -37,72 +71,261 @@ type address string
 func (address) Network() string  { return "tcp" }
 func (a address) String() string { return string(a) }
 
-// netLayer runs over a listener and plain TCP dials. It knows its connections,
-// so that it can end what raft's transport leaves waiting for the other side.
+// netLayer runs over one listener, which raft and the nodes' calls share. It
+// knows its connections, so that it can end what waits for the other side.
 type netLayer struct {
-	net.Listener
-	addr net.Addr
+	layerConfig
+	ln                   net.Listener
+	addr                 net.Addr
+	raftConns, callConns *queue
+	greetings            chan struct{}
+	loops                sync.WaitGroup
+	closed               chan struct{}
 
 	mu      sync.Mutex
-	open    map[*trackedConn]struct{}
+	open    map[*nodeConn]struct{}
 	severed bool
 	closing sync.Once
 }
 
-func (l *netLayer) Addr() net.Addr { return l.addr }
+func (l *netLayer) Addr() net.Addr            { return l.addr }
+func (l *netLayer) Accept() (net.Conn, error) { return l.raftConns.Accept() }
+func (l *netLayer) calls() net.Listener       { return l.callConns }
 
-func (l *netLayer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return l.track(net.DialTimeout("tcp", string(to), timeout))
+// accept lets connections in and hears, each in a goroutine of its own, what
+// they are for: one that says nothing keeps nobody waiting.
+func (l *netLayer) accept() {
+	var wait time.Duration
+	for {
+		conn, err := l.ln.Accept()
+		if err != nil {
+			wait = min(max(5*time.Millisecond, 2*wait), time.Second)
+			select {
+			case <-l.closed:
+				return
+			case <-time.After(wait):
+			}
+			l.logger.Warn("could not accept a connection of another node", "error", err)
+			continue
+		}
+		wait = 0
+		c := l.track(conn)
+		select {
+		case l.greetings <- struct{}{}:
+		default:
+			c.Close()
+			continue
+		}
+		l.loops.Go(func() {
+			err := l.greet(c)
+			<-l.greetings
+			if err == nil {
+				err = l.deliver(c)
+			}
+			if err != nil {
+				l.logger.Debug("refused a connection", "from", conn.RemoteAddr(), "error", err)
+				c.Close()
+			}
+		})
+	}
 }
 
-func (l *netLayer) Accept() (net.Conn, error) { return l.track(l.Listener.Accept()) }
+// greet hears what an accepted connection is for.
+func (l *netLayer) greet(c *nodeConn) error {
+	ctx, cancel := context.WithTimeout(context.Background(), l.limit)
+	defer cancel()
+	if err := c.SetDeadline(time.Now().Add(l.limit)); err != nil {
+		return err
+	}
+	proven := ""
+	if l.security != nil {
+		conn := tls.Server(c.Conn, l.security.accept(l.now))
+		if err := conn.HandshakeContext(ctx); err != nil {
+			return err
+		}
+		c.Conn = conn
+		_, node, err := identify(conn.ConnectionState().PeerCertificates[0])
+		if err != nil {
+			return err
+		}
+		proven = node
+	}
+	h, err := readHello(c)
+	if err != nil {
+		return err
+	}
+	answer := admitted
+	switch {
+	case h.to != string(l.id):
+		answer = refusedNode
+	case l.security != nil && h.from != proven:
+		answer = refusedSender
+	case h.stream != streamRaft && h.stream != streamCalls:
+		answer = refusedStream
+	}
+	if _, err := c.Write([]byte{byte(answer)}); err != nil {
+		return err
+	}
+	if answer != admitted {
+		return fmt.Errorf("node %q wanted %q of node %q and was answered %d", h.from, string(h.stream), h.to, answer)
+	}
+	c.peer, c.proven, c.stream = h.from, proven != "", h.stream
+	return c.SetDeadline(time.Time{})
+}
 
-func (l *netLayer) track(conn net.Conn, err error) (net.Conn, error) {
+func (l *netLayer) deliver(c *nodeConn) error {
+	to := l.raftConns
+	if c.stream == streamCalls {
+		to = l.callConns
+	}
+	select {
+	case to.conns <- c:
+		return nil
+	case <-l.closed:
+		return net.ErrClosed
+	}
+}
+
+// Dial connects raft with the node whose id to is, or with this node if it is
+// its own address.
+func (l *netLayer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if string(to) == l.addr.String() {
+		return l.connect(ctx, l.id, raft.ServerAddress(l.ln.Addr().String()), streamRaft)
+	}
+	return l.reach(ctx, raft.ServerID(to), streamRaft)
+}
+
+func (l *netLayer) dialCalls(ctx context.Context, id raft.ServerID) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.limit)
+	defer cancel()
+	return l.reach(ctx, id, streamCalls)
+}
+
+func (l *netLayer) reach(ctx context.Context, id raft.ServerID, s streamKind) (net.Conn, error) {
+	at, err := l.resolve(id)
 	if err != nil {
 		return nil, err
 	}
-	c := &trackedConn{Conn: conn, layer: l}
+	return l.connect(ctx, id, at, s)
+}
+
+// connect dials node id at an address and says what for.
+func (l *netLayer) connect(ctx context.Context, id raft.ServerID, at raft.ServerAddress, s streamKind) (net.Conn, error) {
+	first, err := hello{stream: s, to: string(id), from: string(l.id)}.append(nil)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := l.dial(ctx, "tcp", string(at))
+	if err != nil {
+		return nil, err
+	}
+	c := l.track(conn)
+	c.peer, c.stream = string(id), s
+	if err := l.introduce(ctx, c, first); err != nil {
+		return nil, errors.Join(fmt.Errorf("connect to node %s at %s: %w", id, at, err), c.Close())
+	}
+	return c, nil
+}
+
+func (l *netLayer) introduce(ctx context.Context, c *nodeConn, hello []byte) error {
+	deadline, _ := ctx.Deadline() // its callers have set one
+	if err := c.SetDeadline(deadline); err != nil {
+		return err
+	}
+	if l.security != nil {
+		conn := tls.Client(c.Conn, l.security.dial(c.peer, l.now))
+		if err := conn.HandshakeContext(ctx); err != nil {
+			return err
+		}
+		c.Conn, c.proven = conn, true
+	}
+	if _, err := c.Write(hello); err != nil {
+		return err
+	}
+	var answer [1]byte
+	if _, err := c.Read(answer[:]); err != nil {
+		return err
+	}
+	if err := admission(answer[0]).err(c.peer); err != nil {
+		return err
+	}
+	return c.SetDeadline(time.Time{})
+}
+
+func (l *netLayer) track(conn net.Conn) *nodeConn {
+	c := &nodeConn{Conn: conn, raw: conn, layer: l}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.severed {
 		// The one who made or accepted it finds out with the first byte.
-		return c, conn.Close()
+		_ = conn.Close()
+		return c
 	}
 	l.open[c] = struct{}{}
-	return c, nil
+	return c
 }
 
 func (l *netLayer) sever() {
 	l.mu.Lock()
 	l.severed = true
 	open := l.open
-	l.open = map[*trackedConn]struct{}{}
+	l.open = map[*nodeConn]struct{}{}
 	l.mu.Unlock()
 	for c := range open {
 		// An error here is about a connection that is going away anyhow.
-		_ = c.Conn.Close()
+		_ = c.raw.Close()
 	}
 }
 
 func (l *netLayer) Close() (err error) {
 	l.closing.Do(func() {
-		err = l.Listener.Close()
+		close(l.closed)
+		err = l.ln.Close()
 		l.sever()
+		l.loops.Wait()
 	})
 	return err
 }
 
-type trackedConn struct {
-	net.Conn
-	layer *netLayer
+// nodeConn is a connection with another node, or with this one.
+type nodeConn struct {
+	net.Conn          // in use: raw, or TLS over it
+	raw      net.Conn // closed by sever
+	layer    *netLayer
+
+	peer   string // id of the other node, as it said
+	proven bool   // by its certificate
+	stream streamKind
 }
 
-func (c *trackedConn) Close() error {
+func (c *nodeConn) Close() error {
 	c.layer.mu.Lock()
 	delete(c.layer.open, c)
 	c.layer.mu.Unlock()
 	return c.Conn.Close()
 }
+
+// queue is the listener of one kind of stream.
+type queue struct {
+	conns  chan net.Conn
+	closed <-chan struct{}
+	addr   net.Addr
+}
+
+func (q *queue) Accept() (net.Conn, error) {
+	select {
+	case c := <-q.conns:
+		return c, nil
+	case <-q.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close does nothing: the layer closes what feeds the queue.
+func (q *queue) Close() error   { return nil }
+func (q *queue) Addr() net.Addr { return q.addr }
 
 // selfLayer connects a node with itself through pipes.
 type selfLayer struct {
@@ -124,8 +347,7 @@ func (l *selfLayer) Accept() (net.Conn, error) {
 
 func (l *selfLayer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	if to != portless {
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: address(to),
-			Err: errors.New("this node has no cluster listener")}
+		return nil, errPortless(to)
 	}
 	here, there := net.Pipe()
 	timer := time.NewTimer(timeout)
@@ -138,6 +360,16 @@ func (l *selfLayer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn
 	case <-timer.C:
 		return nil, errors.New("the node does not accept its own connection")
 	}
+}
+
+func errPortless(to raft.ServerAddress) error {
+	return &net.OpError{Op: "dial", Net: "tcp", Addr: address(to), Err: errors.New("this node has no cluster listener")}
+}
+
+func (l *selfLayer) calls() net.Listener { return nil }
+
+func (l *selfLayer) dialCalls(_ context.Context, id raft.ServerID) (net.Conn, error) {
+	return nil, errPortless(raft.ServerAddress(id))
 }
 
 func (l *selfLayer) Close() error {

@@ -1,0 +1,98 @@
+package cluster
+
+import (
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+)
+
+// disk is raft.db with an eye on how long writes take. Raft's main goroutine
+// does them, so while one hangs a leader can neither commit nor step down, and
+// yet its heartbeats go on: only somebody else can see that and act.
+type disk struct {
+	*raftboltdb.BoltStore
+	limit   time.Duration
+	through func(write func() error) error
+	fail    func(error) // tells the node of a write that failed
+
+	hanging atomic.Int32  // writes that take longer than limit
+	changed chan struct{} // has an element after hanging changed
+	served  atomic.Bool   // raft's goroutines write, and nobody else
+	broken  atomic.Bool   // a goroutine of raft was ended
+}
+
+var (
+	_ raft.LogStore    = (*disk)(nil)
+	_ raft.StableStore = (*disk)(nil)
+)
+
+// newDisk watches store. fail must not block.
+func newDisk(store *raftboltdb.BoltStore, limit time.Duration, through func(func() error) error, fail func(error)) *disk {
+	if through == nil {
+		through = func(write func() error) error { return write() }
+	}
+	return &disk{BoltStore: store, limit: limit, through: through, fail: fail, changed: make(chan struct{}, 1)}
+}
+
+// stalled reports whether a write takes longer than it may.
+func (d *disk) stalled() bool { return d.hanging.Load() > 0 }
+
+// timed carries out a write. What cannot be written is a fault: raft goes on
+// after some of them as if nothing was, and the node must not.
+func (d *disk) timed(what string, write func() error) error {
+	timer := time.AfterFunc(d.limit, func() { d.count(1) })
+	defer func() {
+		if !timer.Stop() {
+			d.count(-1)
+		}
+	}()
+	err := d.through(write)
+	if err != nil {
+		err = fmt.Errorf("write %s: %w", what, err)
+		d.fail(err)
+	}
+	return err
+}
+
+func (d *disk) count(by int32) {
+	d.hanging.Add(by)
+	select {
+	case d.changed <- struct{}{}:
+	default:
+	}
+}
+
+// StoreLog is not used by raft.
+func (d *disk) StoreLog(l *raft.Log) error { return d.StoreLogs([]*raft.Log{l}) }
+
+// StoreLogs writes entries durably.
+func (d *disk) StoreLogs(logs []*raft.Log) error {
+	return d.timed("to the log", func() error { return d.BoltStore.StoreLogs(logs) })
+}
+
+// DeleteRange drops entries. A long log takes its time, which is no stall.
+func (d *disk) DeleteRange(first, last uint64) error {
+	return d.through(func() error { return d.BoltStore.DeleteRange(first, last) })
+}
+
+// Set writes whom this node voted for.
+func (d *disk) Set(key, value []byte) error {
+	return d.timed("a vote", func() error { return d.BoltStore.Set(key, value) })
+}
+
+// SetUint64 writes a term. Raft panics when it cannot write its term, which
+// would take the host's process with it. So the goroutine that wanted to ends
+// here instead, with what it has deferred; it does nothing more, and the node
+// stops.
+func (d *disk) SetUint64(key []byte, value uint64) error {
+	err := d.timed("a term", func() error { return d.BoltStore.SetUint64(key, value) })
+	if err != nil && d.served.Load() && string(key) == keyCurrentTerm {
+		d.broken.Store(true)
+		runtime.Goexit()
+	}
+	return err
+}
