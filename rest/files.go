@@ -137,8 +137,7 @@ func (x *exchange) content(path string, d bundle.Digest, cache string) error {
 		return err
 	}
 	f := &file{size: located[0].Size, open: func(offset, length int64) (io.ReadCloser, error) {
-		r, _, err := x.cfg.Contents.Open(x.r.Context(), d, offset, length)
-		return r, err
+		return x.cfg.Contents.OpenLocated(x.r.Context(), located[0], offset, length)
 	}}
 	f.offset, f.until = oneRange(x.r.Header.Get("Range"), f.size)
 	defer f.close()

@@ -23,6 +23,9 @@ type writer struct {
 	writeBy       time.Time
 }
 
+// sendBuffer is how many bytes of a large file are on their way at once.
+const sendBuffer = 256 << 10
+
 func newWriter(w http.ResponseWriter, idle time.Duration) *writer {
 	return &writer{ResponseWriter: w, control: http.NewResponseController(w), idle: idle}
 }
@@ -44,6 +47,16 @@ func (w *writer) Write(b []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(b)
 	w.written += int64(n)
 	return n, err
+}
+
+// ReadFrom implements io.ReaderFrom by Write, with a larger buffer than io.Copy
+// would take: a large file is a system call for each.
+func (w *writer) ReadFrom(r io.Reader) (int64, error) {
+	size := int64(sendBuffer)
+	if l, ok := r.(*io.LimitedReader); ok {
+		size = max(min(size, l.N), 1)
+	}
+	return io.CopyBuffer(struct{ io.Writer }{w}, r, make([]byte, size))
 }
 
 // Unwrap is for http.ResponseController.

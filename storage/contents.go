@@ -45,8 +45,13 @@ func (c *Contents) Open(ctx context.Context, d bundle.Digest, offset, length int
 	if err != nil {
 		return nil, bundle.Blob{}, err
 	}
-	r, err := c.store.Open(ctx, ls[0].Blob, ls[0].Location, offset, length)
+	r, err := c.OpenLocated(ctx, ls[0], offset, length)
 	return r, ls[0].Blob, err
+}
+
+// OpenLocated is Open for a blob whose place Locate has just returned.
+func (c *Contents) OpenLocated(ctx context.Context, l Located, offset, length int64) (io.ReadCloser, error) {
+	return c.store.Open(ctx, l.Blob, l.Location, offset, length)
 }
 
 // Locate returns where blobs lie, in the order asked.
