@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -104,6 +105,32 @@ func urlsIn(value any) (urls []string) {
 		}
 	}
 	return urls
+}
+
+func TestLongFiltersPassInQueriesAndInBodies(t *testing.T) {
+	h := behindTrusted(t)
+	collection, bundle, _ := h.bundle(t)
+	second := h.api(t, "POST", "bundles", map[string]string{"collection_uuid": collection, "title": "B2", "slug": "b2"}).uuid(t)
+	uuids := make([]string, 1000, 1002)
+	for i := range uuids {
+		uuids[i] = fmt.Sprintf("00000000-0000-4000-8000-%012d", i)
+	}
+	filter := strings.Join(append(uuids, bundle, second), ",")
+	for what, a := range map[string]answer{
+		"query": h.api(t, "GET", "bundles?uuid="+filter, nil), "body": h.api(t, "GET", "bundles", map[string]string{"uuid": filter}),
+	} {
+		var found []struct{ UUID string }
+		if a.want(t, 200).decode(t, &found); len(found) != 2 || found[0].UUID != bundle || found[1].UUID != second {
+			t.Errorf("%s: %s", what, a.body)
+		}
+	}
+	page := h.api(t, "GET", "bundles?limit=1&uuid="+filter, nil).want(t, 200)
+	next, _, _ := strings.Cut(strings.TrimPrefix(page.header.Get("Link"), "<"), ">")
+	var found []struct{ UUID string }
+	h.send(t, "GET", next, nil, "Authorization", "Token "+h.token).want(t, 200).decode(t, &found)
+	if len(found) != 1 || found[0].UUID != second {
+		t.Errorf("the next page has %v", found)
+	}
 }
 
 func TestAClientCannotForgeWhatAProxySays(t *testing.T) {
