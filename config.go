@@ -143,6 +143,9 @@ type FilesConfig struct {
 	// CORSOrigins are the web origins (https://studio.example.org) whose scripts
 	// may read files; "*" for all, empty for none.
 	CORSOrigins []string `yaml:"cors_origins"`
+	// CSP is the Content-Security-Policy of files. Empty: "sandbox", under which
+	// no script in a file runs; or none where URL is set.
+	CSP string `yaml:"csp"`
 	// URLExpiry is how long a file's URL stays valid at least.
 	URLExpiry time.Duration `yaml:"url_expiry"`
 }
@@ -152,6 +155,20 @@ type LimitsConfig struct {
 	// MaxBody is the size in bytes of a JSON or form body above which it is
 	// refused (413). Uploads of files are not bounded by it.
 	MaxBody int64 `yaml:"max_body"`
+	// MaxUploads is how many uploads of more than 256 KiB, or of a size that is
+	// not announced, are taken in at once; further ones wait a moment and are
+	// then refused (503).
+	MaxUploads int64 `yaml:"max_uploads"`
+	// RequestsPerSecond bounds the requests of each token (429); 0: it does not.
+	RequestsPerSecond int64 `yaml:"requests_per_second"`
+	// Burst is how many requests a token that was quiet may make at once; 0:
+	// twice as many as in a second. It counts only with RequestsPerSecond.
+	Burst int64 `yaml:"burst"`
+	// MaxList is how many rows a list without a limit may go over; a longer one
+	// is refused (400).
+	MaxList int64 `yaml:"max_list"`
+	// IdleTimeout ends a request whose body or answer does not move.
+	IdleTimeout time.Duration `yaml:"idle_timeout"`
 }
 
 // LogConfig is about the daemon's log; a host that sets Config.Logger need not
@@ -168,7 +185,7 @@ func DefaultConfig(data string) Config {
 		Data:   data,
 		Listen: "127.0.0.1:18250",
 		Socket: SocketConfig{Mode: "0660"},
-		Limits: LimitsConfig{MaxBody: 256 << 20},
+		Limits: LimitsConfig{MaxBody: 256 << 20, MaxUploads: 32, MaxList: 100_000, IdleTimeout: time.Minute},
 		Peer: PeerConfig{
 			Listen:      "127.0.0.1:18251",
 			PollWait:    50 * time.Second,

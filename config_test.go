@@ -47,6 +47,12 @@ func TestABadConfigurationNamesItsKey(t *testing.T) {
 		{"socket.owner", func(c *blockstored.Config) { c.Socket.Path, c.Socket.Owner = "/tmp/s", "no-such-user" }},
 		{"socket.owner", func(c *blockstored.Config) { c.Socket.Path, c.Socket.Owner = "/tmp/s", ":no-such-group" }},
 		{"limits.max_body", func(c *blockstored.Config) { c.Limits.MaxBody = 1000 }},
+		{"limits.max_uploads", func(c *blockstored.Config) { c.Limits.MaxUploads = 0 }},
+		{"limits.requests_per_second", func(c *blockstored.Config) { c.Limits.RequestsPerSecond = -1 }},
+		{"limits.burst", func(c *blockstored.Config) { c.Limits.Burst = -1 }},
+		{"limits.max_list", func(c *blockstored.Config) { c.Limits.MaxList = 0 }},
+		{"limits.idle_timeout", func(c *blockstored.Config) { c.Limits.IdleTimeout = 0 }},
+		{"files.csp", func(c *blockstored.Config) { c.Files.CSP = "sandbox;\r\nSet-Cookie: a=b" }},
 	} {
 		cfg := config(t.TempDir())
 		c.change(&cfg)

@@ -131,7 +131,9 @@ func (i *Instance) newAPI(ctx context.Context) (*rest.API, error) {
 	cfg := rest.Config{
 		Primary: i.primary, Proposer: i.node, Catalog: i.catalog, Contents: i.contents, URLSigner: signer,
 		Now: i.now, Logger: i.log, Metrics: i.metrics, PublicURL: i.cfg.PublicURL,
-		FilesURL: i.cfg.Files.URL, CORSOrigins: i.cfg.Files.CORSOrigins, TrustedProxies: proxies, MaxBody: i.cfg.Limits.MaxBody,
+		FilesURL: i.cfg.Files.URL, CORSOrigins: i.cfg.Files.CORSOrigins, FilesCSP: i.cfg.Files.CSP, TrustedProxies: proxies,
+		MaxBody: i.cfg.Limits.MaxBody, MaxUploads: int(i.cfg.Limits.MaxUploads), MaxList: i.cfg.Limits.MaxList,
+		RequestsPerSecond: int(i.cfg.Limits.RequestsPerSecond), Burst: int(i.cfg.Limits.Burst), IdleTimeout: i.cfg.Limits.IdleTimeout,
 		Version: version, Revision: revision,
 		Read: i.read, Peering: peering{i}, SyncStatus: i.replica.Status, Release: i.replica.Release, ClusterStatus: i.clusterStatus,
 	}

@@ -69,6 +69,9 @@ func (c FilesConfig) validate() error {
 	if err := checkBase("files.url", c.URL); err != nil {
 		return err
 	}
+	if strings.ContainsFunc(c.CSP, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return invalid("files.csp", "%q is no Content-Security-Policy: write it in ASCII, on one line", c.CSP)
+	}
 	for _, origin := range c.CORSOrigins {
 		if origin == "*" {
 			continue
@@ -85,12 +88,34 @@ func (c LimitsConfig) validate() error {
 	if c.MaxBody < minMaxBody {
 		return invalid("limits.max_body", "%d bytes are too few: give at least %d", c.MaxBody, minMaxBody)
 	}
+	if c.MaxUploads < 1 || c.MaxUploads > maxMaxUploads {
+		return invalid("limits.max_uploads", "%d is not between 1 and %d", c.MaxUploads, maxMaxUploads)
+	}
+	if c.RequestsPerSecond < 0 || c.RequestsPerSecond > maxPerSecond {
+		return invalid("limits.requests_per_second", "%d is not between 1 and %d, or 0 for no bound", c.RequestsPerSecond, maxPerSecond)
+	}
+	if c.Burst < 0 || c.Burst > maxPerSecond {
+		return invalid("limits.burst", "%d is not between 1 and %d, or 0 for twice requests_per_second", c.Burst, maxPerSecond)
+	}
+	if c.MaxList < minMaxList {
+		return invalid("limits.max_list", "%d rows are too few: give at least %d", c.MaxList, minMaxList)
+	}
+	if c.IdleTimeout < minIdleTimeout {
+		return invalid("limits.idle_timeout", "%s is too short for a slow line: give at least %s", c.IdleTimeout, minIdleTimeout)
+	}
 	return nil
 }
 
 // minMaxBody is the least limits.max_body in bytes: below it ordinary changes of
 // a draft would be refused.
 const minMaxBody = 1 << 20
+
+const (
+	minMaxList     = 1000 // rows, as many as the longest page has
+	minIdleTimeout = time.Second
+	maxMaxUploads  = 10_000
+	maxPerSecond   = 1_000_000
+)
 
 // checkBase refuses what absolute URLs cannot begin with; "" is fine.
 func checkBase(key, base string) error {

@@ -85,7 +85,9 @@ func (x *exchange) fail(err error) {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", "Token")
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		h.Set("Retry-After", "1")
+		if h.Get("Retry-After") == "" {
+			h.Set("Retry-After", "1")
+		}
 	}
 	if h.Get(headerIndex) == "" && ref.status != http.StatusServiceUnavailable {
 		x.moved()

@@ -49,6 +49,22 @@ type Config struct {
 	// MaxBody bounds JSON and form bodies in bytes; 0 for 256 MiB. Uploads of
 	// files are not bounded by it.
 	MaxBody int64
+	// MaxUploads is how many uploads of more than 256 KiB, or of a size that is
+	// not announced, are taken in at once; 0 for 32. Further ones wait a moment
+	// and are then refused (503). One of frames holds two batches of 16 MiB in
+	// memory, one of a file less.
+	MaxUploads int
+	// RequestsPerSecond bounds the requests of each token (429), after a Burst
+	// of as many as that at once; 0 for no bound, and for a Burst of twice as
+	// many as in a second.
+	RequestsPerSecond int
+	Burst             int
+	// MaxList is how many rows a list without a limit may go over; 0 for
+	// 100 000. A longer one is refused (400).
+	MaxList int64
+	// FilesCSP is the Content-Security-Policy of files; "" for "sandbox", or
+	// none where FilesURL is set.
+	FilesCSP string
 	// IdleTimeout ends a request whose body or answer does not move; 0 for a
 	// minute.
 	IdleTimeout time.Duration
@@ -76,6 +92,8 @@ type Config struct {
 
 const (
 	defaultMaxBody     = 256 << 20
+	defaultMaxUploads  = 32
+	defaultMaxList     = 100_000
 	defaultIdleTimeout = time.Minute
 )
 
@@ -85,12 +103,11 @@ const (
 type API struct {
 	cfg     Config
 	log     *slog.Logger
-	uploads chan struct{} // one slot for each bulk upload in progress
-}
+	uploads chan struct{} // one slot for each upload in progress
+	pace    *pace         // of tokens; nil for none
 
-// maxUploads is how many bulk uploads are taken in at once, each of which holds
-// two batches in memory; others wait for their turn.
-const maxUploads = 8
+	uploadWait time.Duration
+}
 
 // New returns the API that cfg describes. The error is of KindInvalid.
 func New(cfg Config) (*API, error) {
@@ -108,7 +125,20 @@ func New(cfg Config) (*API, error) {
 	if cfg.IdleTimeout <= 0 {
 		cfg.IdleTimeout = defaultIdleTimeout
 	}
-	a := &API{cfg: cfg, log: cfg.Logger, uploads: make(chan struct{}, maxUploads)}
+	if cfg.MaxUploads <= 0 {
+		cfg.MaxUploads = defaultMaxUploads
+	}
+	if cfg.MaxList <= 0 {
+		cfg.MaxList = defaultMaxList
+	}
+	if cfg.FilesCSP == "" && cfg.FilesURL == "" {
+		cfg.FilesCSP = "sandbox"
+	}
+	pace, err := newPace(cfg.RequestsPerSecond, cfg.Burst)
+	if err != nil {
+		return nil, err
+	}
+	a := &API{cfg: cfg, log: cfg.Logger, uploads: make(chan struct{}, cfg.MaxUploads), pace: pace, uploadWait: uploadWait}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}

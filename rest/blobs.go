@@ -41,12 +41,11 @@ func uploadFrames(x *exchange) error {
 		return refuse(bundle.KindInvalid, http.StatusUnsupportedMediaType,
 			`Unsupported media type "`+x.r.Header.Get("Content-Type")+`" in request.`)
 	}
-	select {
-	case x.uploads <- struct{}{}:
-		defer func() { <-x.uploads }()
-	case <-x.r.Context().Done():
-		return x.r.Context().Err()
+	leave, err := x.enterUpload()
+	if err != nil {
+		return err
 	}
+	defer leave()
 	stored, err := x.cfg.Primary.StoreFrameStream(x.r.Context(), x.upload())
 	if err != nil {
 		return uploadError(err)
@@ -61,6 +60,11 @@ func uploadBlob(x *exchange) error {
 	if err != nil {
 		return refuse(bundle.KindInvalid, http.StatusBadRequest, "A blob is named by its SHA-256, 64 hexadecimal digits.")
 	}
+	leave, err := x.enterUpload()
+	if err != nil {
+		return err
+	}
+	defer leave()
 	l, err := x.cfg.Primary.StoreBlob(x.r.Context(), x.upload(), d, x.r.ContentLength)
 	if err != nil {
 		return uploadError(err)

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -16,10 +17,12 @@ func listBundles(x *exchange) error {
 		return err
 	}
 	return list(x, listing[catalog.Bundle]{
-		rows: func(v *catalog.View, p catalog.Page) ([]catalog.Paged[catalog.Bundle], error) {
-			return v.Bundles(filter, p)
+		count: func(v *catalog.View, most int64) (int64, error) { return v.CountBundles(filter, most) },
+		rows: func(v *catalog.View, p catalog.Page) (catalog.Found[catalog.Bundle], error) {
+			return v.FindBundles(filter, p)
 		},
-		show: (*printer).bundle,
+		show:  (*printer).bundle,
+		chunk: len(filter.IDs), // which are all looked up for every page
 	})
 }
 
@@ -60,12 +63,19 @@ func filterText(v value) string {
 	return ""
 }
 
+// maxFilterIDs bounds the filter uuid.
+const maxFilterIDs = 10_000
+
 func parseBundleFilter(query formValues) (catalog.BundleFilter, error) {
 	var f faults
 	filter := catalog.BundleFilter{Search: strings.TrimFunc(query["text_search"], isSpace)}
 	if text := query["uuid"]; text != "" {
 		filter.IDs = []bundle.ID{}
 		for one := range strings.SplitSeq(text, ",") {
+			if len(filter.IDs) == maxFilterIDs {
+				f.add("uuid", fmt.Sprintf("Ask for at most %d at once.", maxFilterIDs))
+				break
+			}
 			id, err := bundle.ParseID(one)
 			if err != nil || id.String() != one {
 				f.add("uuid", "Select a valid choice. "+one+" is not one of the available choices.")

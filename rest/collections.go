@@ -26,7 +26,13 @@ func getRoot(x *exchange) error {
 
 func listCollections(x *exchange) error {
 	return list(x, listing[catalog.Collection]{
-		rows: (*catalog.View).Collections,
+		count: func(v *catalog.View, _ int64) (int64, error) {
+			n, err := v.Counts()
+			return n.Collections, err
+		},
+		rows: func(v *catalog.View, p catalog.Page) (catalog.Found[catalog.Collection], error) {
+			return found(v.Collections, p)
+		},
 		show: (*printer).collection,
 	})
 }

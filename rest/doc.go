@@ -6,7 +6,8 @@
 // Blockstore expect, byte for byte where they look. README.md beside this file
 // lists the routes.
 //
-// It keeps no state beyond a request. It must never decide what a change does
-// (primary and catalog do), wait for another instance, hold a file or an unbounded
-// list in memory, or log a token, a signature or a query string.
+// It keeps no state beyond a request, but for how many requests each token made
+// lately. It must never decide what a change does (primary and catalog do), wait
+// for another instance, hold a file or an unbounded list in memory, or log a token,
+// a signature or a query string.
 package rest

@@ -11,8 +11,12 @@ import (
 
 func listDrafts(x *exchange) error {
 	return list(x, listing[catalog.Draft]{
-		rows: func(v *catalog.View, p catalog.Page) ([]catalog.Paged[catalog.Draft], error) {
-			return v.Drafts(bundle.ID{}, p)
+		count: func(v *catalog.View, _ int64) (int64, error) {
+			n, err := v.Counts()
+			return n.Drafts, err
+		},
+		rows: func(v *catalog.View, p catalog.Page) (catalog.Found[catalog.Draft], error) {
+			return found(func(p catalog.Page) ([]catalog.Paged[catalog.Draft], error) { return v.Drafts(bundle.ID{}, p) }, p)
 		},
 		show: (*printer).draft,
 	})

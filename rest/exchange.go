@@ -88,6 +88,13 @@ func (x *exchange) meet(trusted bool) error {
 		if err := x.authenticate(); err != nil {
 			return err
 		}
+		if err := x.admit(); err != nil {
+			return err
+		}
+		if !access.Allows(x.token.Role, x.rt.action(x.r.Method)) {
+			return refuse(bundle.KindForbidden, http.StatusForbidden,
+				"A token of role "+x.token.Role+" may not do this; ask an operator for one that may.")
+		}
 	}
 	answer := x.rt.methods[x.r.Method]
 	switch {
@@ -98,10 +105,6 @@ func (x *exchange) meet(trusted bool) error {
 	}
 	if answer == nil {
 		return methodNotAllowed(x.r.Method)
-	}
-	if !trusted && x.token.Role != "" && !access.Allows(x.token.Role, x.rt.action(x.r.Method)) {
-		return refuse(bundle.KindForbidden, http.StatusForbidden,
-			"A token of role "+x.token.Role+" may not do this; ask an operator for one that may.")
 	}
 	if x.rt.manner != asProbe {
 		if err := x.barrier(); err != nil {

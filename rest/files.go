@@ -108,6 +108,11 @@ func putDraftFile(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	leave, err := x.enterUpload()
+	if err != nil {
+		return err
+	}
+	defer leave()
 	_, err = x.cfg.Primary.PutFile(ctx, x.id, x.r.PathValue("path"), x.upload(), x.r.ContentLength)
 	if err != nil {
 		return uploadError(asList(err))
@@ -150,8 +155,8 @@ func (x *exchange) content(path string, d bundle.Digest, cache string) error {
 	h.Set("ETag", `"`+d.String()+`"`)
 	h.Set("Cache-Control", cache)
 	h.Set("X-Content-Type-Options", "nosniff")
-	if x.cfg.FilesURL == "" {
-		h.Set("Content-Security-Policy", "sandbox")
+	if x.cfg.FilesCSP != "" {
+		h.Set("Content-Security-Policy", x.cfg.FilesCSP)
 	}
 	http.ServeContent(x.w, x.r, "", time.Time{}, f)
 	if f.err != nil && x.r.Context().Err() == nil {

@@ -16,8 +16,28 @@ const (
 
 // listing is how one kind of object is listed.
 type listing[T any] struct {
-	rows func(v *catalog.View, p catalog.Page) ([]catalog.Paged[T], error)
-	show func(p *printer, b []byte, row T) ([]byte, error)
+	// count returns how many rows the whole list goes over, counted no further
+	// than most + 1.
+	count func(v *catalog.View, most int64) (int64, error)
+	rows  func(v *catalog.View, p catalog.Page) (catalog.Found[T], error)
+	show  func(p *printer, b []byte, row T) ([]byte, error)
+	// chunk is how many rows of the whole list are read at a time; 0 for
+	// pageRows.
+	chunk int
+}
+
+// found is a listing's rows of a query that reads no more than it returns. It
+// asks for one row more, to know whether there is one.
+func found[T any](rows func(p catalog.Page) ([]catalog.Paged[T], error), p catalog.Page) (f catalog.Found[T], err error) {
+	f.Next = p.After
+	f.Rows, err = rows(catalog.Page{After: p.After, Limit: p.Limit + 1})
+	if f.More = len(f.Rows) > p.Limit; f.More {
+		f.Rows = f.Rows[:p.Limit]
+	}
+	if n := len(f.Rows); n > 0 {
+		f.Next = f.Rows[n-1].Cursor
+	}
+	return f, err
 }
 
 // list answers with a bare array: all of it, or a page where the client gives a
@@ -28,16 +48,23 @@ func list[T any](x *exchange, l listing[T]) error {
 	if err != nil {
 		return err
 	}
-	body, page, more, err := l.page(x, []byte("["), page)
+	if !paged {
+		page.Limit = max(l.chunk, pageRows)
+		if err := x.checkLength(l.count); err != nil {
+			return err
+		}
+	}
+	r := reader[T]{listing: l, page: page, more: true}
+	body, err := r.read(x, []byte("["))
 	if err != nil {
 		return err
 	}
-	if paged && more {
-		x.w.Header().Set("Link", "<"+x.next(page)+`>; rel="next"`)
+	if paged && r.more {
+		x.w.Header().Set("Link", "<"+x.next(r.page)+`>; rel="next"`)
 	}
-	if paged || !more || x.indent() > 0 {
-		for !paged && more {
-			if body, page, more, err = l.page(x, body, page); err != nil {
+	if paged || !r.more || x.indent() > 0 {
+		for !paged && r.more {
+			if body, err = r.read(x, body); err != nil {
 				return err
 			}
 		}
@@ -49,10 +76,10 @@ func list[T any](x *exchange, l listing[T]) error {
 		if _, err := x.w.Write(body); err != nil {
 			return nil // the client went away
 		}
-		if !more {
+		if !r.more {
 			break
 		}
-		if body, page, more, err = l.page(x, append(body[:0], ','), page); err != nil {
+		if body, err = r.read(x, body[:0]); err != nil {
 			return err
 		}
 	}
@@ -60,35 +87,35 @@ func list[T any](x *exchange, l listing[T]) error {
 	return nil
 }
 
-// page appends one page to b, and says where the next begins and whether there
-// is one.
-func (l listing[T]) page(x *exchange, b []byte, page catalog.Page) ([]byte, catalog.Page, bool, error) {
-	limit := page.Limit
-	more := false
+// reader is how far a listing was read.
+type reader[T any] struct {
+	listing[T]
+	page  catalog.Page // what comes next
+	more  bool         // something may
+	begun bool         // a row was shown
+}
+
+// read appends the next rows to b, which may be none.
+func (r *reader[T]) read(x *exchange, b []byte) ([]byte, error) {
 	err := x.view(func(v *catalog.View) error {
-		rows, err := l.rows(v, catalog.Page{After: page.After, Limit: limit + 1})
+		f, err := r.rows(v, r.page)
 		if err != nil {
 			return err
 		}
-		if more = len(rows) > limit; more {
-			rows = rows[:limit]
-		}
 		p := x.printer(v)
-		for _, r := range rows {
-			if n := len(b); b[n-1] == '}' {
+		for _, row := range f.Rows {
+			if r.begun {
 				b = append(b, ',')
 			}
-			if b, err = l.show(p, b, r.Row); err != nil {
+			if b, err = r.show(p, b, row.Row); err != nil {
 				return err
 			}
-			page.After = r.Cursor
+			r.begun = true
 		}
+		r.page.After, r.more = f.Next, f.More
 		return nil
 	})
-	if err == nil && !more && len(b) > 0 && b[len(b)-1] == ',' { // what followed was deleted meanwhile
-		b = b[:len(b)-1]
-	}
-	return b, page, more, err
+	return b, err
 }
 
 // page reads limit and cursor. Without a limit the list is whole.
@@ -96,7 +123,7 @@ func (x *exchange) page() (p catalog.Page, paged bool, err error) {
 	query := queryOf(x.r)
 	text, paged := query["limit"]
 	if !paged {
-		return catalog.Page{Limit: pageRows}, false, nil
+		return catalog.Page{}, false, nil
 	}
 	var f faults
 	p.Limit = f.limit(text)

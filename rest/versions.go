@@ -21,8 +21,9 @@ func listVersions(x *exchange) error {
 		filter.IDs = []bundle.ID{one}
 	}
 	return list(x, listing[catalog.Version]{
-		rows: func(v *catalog.View, p catalog.Page) ([]catalog.Paged[catalog.Version], error) {
-			return v.AllVersions(filter, p)
+		count: func(v *catalog.View, _ int64) (int64, error) { return v.CountVersions(filter) },
+		rows: func(v *catalog.View, p catalog.Page) (catalog.Found[catalog.Version], error) {
+			return v.FindVersions(filter, p)
 		},
 		show: (*printer).version,
 	})
