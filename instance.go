@@ -42,6 +42,7 @@ type Instance struct {
 
 	identity atomic.Pointer[syndication.Identity] // the current one
 
+	tokens  *access.Tokens
 	peering *syndication.Peering
 	server  *syndication.Server
 	primary *primary.Primary

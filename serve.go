@@ -2,6 +2,7 @@ package blockstored
 
 import (
 	"context"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -29,6 +30,7 @@ func (i *Instance) openFacing(ctx context.Context) error {
 		Now: i.now, Logger: i.log, Metrics: i.metrics,
 		PollWait: i.cfg.Peer.PollWait, FreezeAfter: i.cfg.Peer.FreezeAfter,
 	})
+	i.openTokens()
 	api, err := i.newAPI(ctx)
 	if err != nil {
 		return err
@@ -105,6 +107,19 @@ func (i *Instance) bind(ctx context.Context, s *servers) (start []func(), err er
 	return append(start, s.add(ln, hostServer(i.api.AdminHandler()), failed)), nil
 }
 
+// openTokens starts noting when tokens are used. It ends before this node does.
+func (i *Instance) openTokens() {
+	i.tokens = access.NewTokens(access.TokensConfig{Catalog: i.catalog, Proposer: i.node, Now: i.now, Logger: i.log})
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { i.tokens.Run(ctx) })
+	i.onClose(func() error {
+		stop()
+		running.Wait()
+		return nil
+	})
+}
+
 // newAPI builds the REST API over the rooms.
 func (i *Instance) newAPI(ctx context.Context) (*rest.API, error) {
 	var key []byte
@@ -129,7 +144,7 @@ func (i *Instance) newAPI(ctx context.Context) (*rest.API, error) {
 	}
 	version, revision, _ := buildInfo()
 	cfg := rest.Config{
-		Primary: i.primary, Proposer: i.node, Catalog: i.catalog, Contents: i.contents, URLSigner: signer,
+		Primary: i.primary, Proposer: i.node, Catalog: i.catalog, Contents: i.contents, URLSigner: signer, Tokens: i.tokens,
 		Now: i.now, Logger: i.log, Metrics: i.metrics, PublicURL: i.cfg.PublicURL,
 		FilesURL: i.cfg.Files.URL, CORSOrigins: i.cfg.Files.CORSOrigins, FilesCSP: i.cfg.Files.CSP, TrustedProxies: proxies,
 		MaxBody: i.cfg.Limits.MaxBody, MaxUploads: int(i.cfg.Limits.MaxUploads), MaxList: i.cfg.Limits.MaxList,

@@ -1,9 +1,10 @@
 package access
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,8 +12,8 @@ import (
 	"github.com/blockstored/blockstored/catalog"
 )
 
-// TokenPrefix begins every access token, so that leaked ones are found by
-// secret scanners.
+// TokenPrefix begins every access token made here, so that leaked ones are found
+// by secret scanners.
 const TokenPrefix = "bst_"
 
 const tokenBytes = 32
@@ -74,36 +75,109 @@ func NewToken() (token string, hash bundle.Digest) {
 }
 
 // HashToken returns the hash under which a token is stored: its SHA-256. A
-// token has 256 random bits, so nothing slower is needed.
+// token of ours has 256 random bits, so nothing slower is needed; of one that was
+// brought along, [CheckKey] asks for as many characters as a random one needs.
 func HashToken(token string) bundle.Digest { return bundle.DigestOf([]byte(token)) }
 
-// Authenticate returns the live token of that text. An unknown, malformed,
-// revoked or expired one is of [bundle.KindUnauthorized], with the text that
-// the REST API promises; whoever probes learns nothing about which of these it
-// was.
-func Authenticate(ctx context.Context, db *catalog.DB, token string, now time.Time) (catalog.Token, error) {
-	if !strings.HasPrefix(token, TokenPrefix) {
-		return catalog.Token{}, errToken()
+// The length of a key that is brought along, in characters.
+const (
+	minKey = 32
+	maxKey = 200
+)
+
+// CheckKey refuses ([bundle.KindInvalid]) what cannot be the text of a token
+// made elsewhere: fewer than 32 characters, which are too easily guessed, more
+// than 200, blanks, and what an Authorization header cannot carry. The error
+// does not repeat the key.
+func CheckKey(key string) error {
+	if len(key) < minKey || len(key) > maxKey {
+		return bundle.Errorf(bundle.KindInvalid, "Give a key of %d to %d characters; this one has %d.", minKey, maxKey, len(key))
 	}
-	var t catalog.Token
-	err := db.View(ctx, func(v *catalog.View) (err error) {
-		t, err = v.TokenByHash(HashToken(token))
-		return err
-	})
-	switch {
-	case bundle.IsKind(err, bundle.KindNotFound):
-		return catalog.Token{}, errToken()
-	case err != nil:
-		return catalog.Token{}, err
-	case !Live(t, now):
-		return catalog.Token{}, errToken()
+	for _, c := range []byte(key) {
+		if c <= ' ' || c > '~' {
+			return bundle.Errorf(bundle.KindInvalid, "Give a key of printable ASCII characters without blanks.")
+		}
 	}
-	return t, nil
+	return nil
+}
+
+const (
+	maxTokenName   = 100
+	maxTokenExpiry = 1e9 * time.Second
+)
+
+// TokenRequest asks for a token.
+type TokenRequest struct {
+	Name      string        // 1 to 100 bytes, unique among live tokens
+	Role      string        // the name of a [Role]
+	ExpiresIn time.Duration // 0: never
+	Key       string        // a key that exists already; "": a new one is made
+}
+
+// Prepare returns the command that makes the token and the token itself, which
+// is Key if there is one. The error is of [bundle.KindInvalid]; its Fields say
+// what is wrong, by the names of the admin API: name, role, expires_in, token.
+func (r TokenRequest) Prepare(now time.Time) (catalog.CreateToken, string, error) {
+	wrong := map[string]string{}
+	if r.Name == "" || len(r.Name) > maxTokenName {
+		wrong["name"] = "Give a name of 1 to 100 bytes."
+	}
+	if _, err := ParseRole(r.Role); err != nil {
+		wrong["role"] = err.Error()
+	}
+	if r.ExpiresIn < 0 || r.ExpiresIn > maxTokenExpiry {
+		wrong["expires_in"] = "Give seconds from now, or 0 for a token that does not expire."
+	}
+	if r.Key != "" {
+		if err := CheckKey(r.Key); err != nil {
+			wrong["token"] = err.Error()
+		}
+	}
+	if len(wrong) > 0 {
+		err := bundle.Errorf(bundle.KindInvalid, "%s", joinFields(wrong))
+		err.Fields = wrong
+		return catalog.CreateToken{}, "", err
+	}
+	body := catalog.CreateToken{ID: bundle.NewID(), Name: r.Name, Role: r.Role}
+	if r.ExpiresIn > 0 {
+		body.Expires = now.Add(r.ExpiresIn).UnixMicro()
+	}
+	token := r.Key
+	if token == "" {
+		token, body.Hash = NewToken()
+	} else {
+		body.Hash = HashToken(token)
+	}
+	return body, token, nil
+}
+
+func joinFields(fields map[string]string) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		parts = append(parts, name+": "+fields[name])
+	}
+	return strings.Join(parts, "; ")
 }
 
 // Live reports whether a token is neither revoked nor expired at now.
-func Live(t catalog.Token, now time.Time) bool {
-	return t.Revoked == 0 && (t.Expires == 0 || now.UnixMicro() < t.Expires)
+func Live(t catalog.Token, now time.Time) bool { return State(t, now) == StateLive }
+
+// The states of a token.
+const (
+	StateLive    = "live"
+	StateExpired = "expired"
+	StateRevoked = "revoked"
+)
+
+// State returns what a token is at now.
+func State(t catalog.Token, now time.Time) string {
+	switch {
+	case t.Revoked != 0:
+		return StateRevoked
+	case t.Expires != 0 && now.UnixMicro() >= t.Expires:
+		return StateExpired
+	}
+	return StateLive
 }
 
 func errToken() error { return bundle.Errorf(bundle.KindUnauthorized, "Invalid token.") }

@@ -1,10 +1,12 @@
 package access
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
 )
 
@@ -59,5 +61,34 @@ func TestLiveEndsWithExpiryAndRevocation(t *testing.T) {
 		if got := Live(tt.token, now); got != tt.want {
 			t.Errorf("%s: %v", tt.name, got)
 		}
+	}
+}
+
+func TestAKeyThatIsBroughtAlongHasAForm(t *testing.T) {
+	for key, fine := range map[string]bool{
+		strings.Repeat("k", 32):            true,
+		strings.Repeat("k", 200):           true,
+		strings.Repeat("!~", 20):           true,
+		strings.Repeat("k", 31):            false,
+		strings.Repeat("k", 201):           false,
+		strings.Repeat("k", 32) + " k":     false,
+		strings.Repeat("k", 32) + "\n":     false,
+		strings.Repeat("k", 32) + "\x7f":   false,
+		strings.Repeat("k", 32) + "\x00":   false,
+		strings.Repeat("ключ", 10):         false,
+		strings.Repeat("k", 32) + "\u00a0": false,
+	} {
+		err := CheckKey(key)
+		if (err == nil) != fine || err != nil && (!bundle.IsKind(err, bundle.KindInvalid) || strings.Contains(err.Error(), key)) {
+			t.Errorf("%q: %v", key, err)
+		}
+	}
+}
+
+func TestATokenIsRefusedWithAllThatIsWrong(t *testing.T) {
+	_, _, err := TokenRequest{Role: "king", ExpiresIn: -1, Key: "short"}.Prepare(time.Now())
+	var e *bundle.Error
+	if !errors.As(err, &e) || e.Kind != bundle.KindInvalid || len(e.Fields) != 4 || !strings.HasPrefix(e.Message, "expires_in: Give seconds") {
+		t.Errorf("%v", err)
 	}
 }

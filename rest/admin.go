@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/blockstored/blockstored/access"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
 	"github.com/blockstored/blockstored/replica"
@@ -12,20 +11,24 @@ import (
 
 // propose puts an operator's change into the log.
 func (x *exchange) propose(change catalog.Body) error {
+	_, err := x.proposed(change)
+	return err
+}
+
+// proposed is propose for those who look at the result. A repeated
+// Idempotency-Key gets that of the first time.
+func (x *exchange) proposed(change catalog.Body) (catalog.Result, error) {
 	cmd := catalog.NewCommand(x.cfg.Now(), change)
 	if id, ok, err := x.idempotency(); err != nil {
-		return err
+		return catalog.Result{}, err
 	} else if ok {
 		cmd.Request = id
 	}
 	result, err := x.cfg.Proposer.Propose(x.r.Context(), cmd)
-	if err != nil {
-		return err
+	if err == nil && result.Err != nil {
+		err = result.Err
 	}
-	if result.Err != nil {
-		return result.Err
-	}
-	return nil
+	return result, err
 }
 
 func (x *exchange) show(status int, v any) error {
@@ -85,86 +88,6 @@ func (x *exchange) objectWithID() (in input, id bundle.ID, err error) {
 		return nil, id, refuseField("uuid", "Give a random UUID (version 4), or none.")
 	}
 	return in, id, nil
-}
-
-type tokenView struct {
-	Name    string     `json:"name"`
-	Role    string     `json:"role"`
-	Created *time.Time `json:"created_at"`
-	Expires *time.Time `json:"expires_at"`
-	Revoked *time.Time `json:"revoked_at"`
-	State   string     `json:"state"`
-}
-
-func listTokens(x *exchange) error {
-	var tokens []catalog.Token
-	err := x.view(func(v *catalog.View) (err error) {
-		tokens, err = v.Tokens()
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	out := make([]tokenView, len(tokens))
-	for i, t := range tokens {
-		state := "live"
-		switch {
-		case t.Revoked != 0:
-			state = "revoked"
-		case !access.Live(t, x.cfg.Now()):
-			state = "expired"
-		}
-		out[i] = tokenView{t.Name, t.Role, timeOf(t.Created), timeOf(t.Expires), timeOf(t.Revoked), state}
-	}
-	return x.show(http.StatusOK, out)
-}
-
-const maxTokenName = 100
-
-func createToken(x *exchange) error {
-	var in struct {
-		Name      string  `json:"name"`
-		Role      string  `json:"role"`
-		ExpiresIn float64 `json:"expires_in"` // seconds, 0 never
-	}
-	if err := x.decode(&in); err != nil {
-		return err
-	}
-	var f faults
-	if in.Name == "" || len(in.Name) > maxTokenName {
-		f.add("name", "Give a name of 1 to 100 bytes.")
-	}
-	if _, err := access.ParseRole(in.Role); err != nil {
-		f.add("role", err.Error())
-	}
-	if in.ExpiresIn < 0 || in.ExpiresIn > 1e9 {
-		f.add("expires_in", "Give seconds from now, or 0 for a token that does not expire.")
-	}
-	if err := f.err(); err != nil {
-		return err
-	}
-	token, hash := access.NewToken()
-	var expires int64
-	if in.ExpiresIn > 0 {
-		expires = x.cfg.Now().Add(time.Duration(in.ExpiresIn * float64(time.Second))).UnixMicro()
-	}
-	err := x.propose(catalog.CreateToken{ID: bundle.NewID(), Name: in.Name, Role: in.Role, Hash: hash, Expires: expires})
-	if err != nil {
-		return err
-	}
-	return x.show(http.StatusCreated, struct {
-		Name    string     `json:"name"`
-		Role    string     `json:"role"`
-		Token   string     `json:"token"`
-		Expires *time.Time `json:"expires_at"`
-	}{in.Name, in.Role, token, timeOf(expires)})
-}
-
-func revokeToken(x *exchange) error {
-	if err := x.propose(catalog.RevokeToken{Name: x.r.PathValue("name")}); err != nil {
-		return err
-	}
-	return x.done()
 }
 
 func getStatus(x *exchange) error {

@@ -29,6 +29,10 @@ type Config struct {
 	Contents  *storage.Contents
 	URLSigner *access.URLSigner
 
+	// Tokens says whose token a request carries; nil: those of Catalog, whose use
+	// is noted nowhere.
+	Tokens *access.Tokens
+
 	Now     func() time.Time // the clock; nil for time.Now
 	Logger  *slog.Logger     // nil for none
 	Metrics *metrics.Metrics // nil for none
@@ -118,6 +122,9 @@ func New(cfg Config) (*API, error) {
 	cfg.FilesURL = strings.TrimRight(cfg.FilesURL, "/")
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Tokens == nil {
+		cfg.Tokens = access.NewTokens(access.TokensConfig{Catalog: cfg.Catalog, Now: cfg.Now})
 	}
 	if cfg.MaxBody <= 0 {
 		cfg.MaxBody = defaultMaxBody

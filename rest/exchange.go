@@ -141,7 +141,7 @@ func (x *exchange) authenticate() error {
 	case strings.ContainsAny(key, " \t"):
 		return unauthorized("Invalid token header. Token string should not contain spaces.")
 	}
-	token, err := access.Authenticate(x.r.Context(), x.cfg.Catalog, key, x.cfg.Now())
+	token, err := x.cfg.Tokens.Authenticate(x.r.Context(), key)
 	if err != nil {
 		return err
 	}
