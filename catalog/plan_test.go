@@ -25,6 +25,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		"drafts":       draftColumns + ` WHERE d.id > ? AND` + draftLive + ` ORDER BY d.id LIMIT ?`,
 		"drafts of":    draftColumns + ` WHERE b.uuid = ? AND d.id > ? AND` + draftLive + ` ORDER BY d.id LIMIT ?`,
 		"draft":        draftColumns + ` WHERE d.uuid = ? AND` + draftLive,
+		"draft state":  draftStateQuery,
 		"records":      recordColumns + ` WHERE r.id >= ? ORDER BY r.id LIMIT ?`,
 		"records of":   recordsOfQuery,
 		"overlay":      overlayQuery,

@@ -165,15 +165,19 @@ type OverlayLink struct {
 // Overlay returns what a draft changes of its base: files by path, links by
 // name.
 func (v *View) Overlay(draft bundle.ID) (files []OverlayFile, links []OverlayLink, err error) {
-	d, err := v.Draft(draft)
-	if err != nil {
+	if _, err := v.Draft(draft); err != nil {
 		return nil, nil, err
 	}
-	if files, err = overlayFiles(v, d.ID); err != nil {
+	return v.overlay(draft)
+}
+
+// overlay is Overlay of a draft that is there.
+func (v *View) overlay(draft bundle.ID) (files []OverlayFile, links []OverlayLink, err error) {
+	if files, err = overlayFiles(v, draft); err != nil {
 		return nil, nil, err
 	}
 	links, err = collect(v.session, `SELECT l.name, l.modified, l.body FROM draft_links l JOIN drafts d ON d.id = l.draft
- WHERE d.uuid = ? AND l.seq > d.floor ORDER BY l.name`, []any{d.ID[:]}, func(row scanner) (OverlayLink, error) {
+ WHERE d.uuid = ? AND l.seq > d.floor ORDER BY l.name`, []any{draft[:]}, func(row scanner) (OverlayLink, error) {
 		var l OverlayLink
 		var name string
 		var body []byte

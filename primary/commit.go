@@ -132,8 +132,8 @@ func (p *Primary) commitOnce(ctx context.Context, attempt int, draft bundle.ID, 
 	}
 	body := catalog.CommitVersion{
 		Draft:        draft,
-		Revision:     s.draft.Revision,
-		ExpectedHead: s.head.Number,
+		Revision:     s.Draft.Revision,
+		ExpectedHead: s.Head.Number,
 		Snapshot: catalog.Snapshot{
 			Manifest: content.Digest(),
 			Files:    int64(content.NumFiles()),
@@ -159,9 +159,9 @@ func (p *Primary) commitOnce(ctx context.Context, attempt int, draft bundle.ID, 
 // returns that version's content, nil for none. Conflicts are an error.
 func (p *Primary) mergeOnHead(ctx context.Context, s *state) (*bundle.Manifest, *merged, error) {
 	head := s.content
-	if s.head.Number != s.base.Number {
+	if s.Head.Number != s.Base.Number {
 		var err error
-		if head, err = p.contentOf(ctx, s.head); err != nil {
+		if head, err = p.contentOf(ctx, s.Head); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -170,7 +170,7 @@ func (p *Primary) mergeOnHead(ctx context.Context, s *state) (*bundle.Manifest, 
 		return nil, nil, err
 	}
 	if m.conflicts != nil {
-		return nil, nil, newConflictError(s.draft, s.head.Number, m.conflicts)
+		return nil, nil, newConflictError(s.Draft, s.Head.Number, m.conflicts)
 	}
 	return head, m, nil
 }
@@ -217,14 +217,14 @@ func (p *Primary) rebaseOnce(ctx context.Context, attempt int, draft bundle.ID) 
 	if err != nil {
 		return catalog.Draft{}, err
 	}
-	if s.draft.Base == s.head.Number {
-		return s.draft, nil
+	if s.Draft.Base == s.Head.Number {
+		return s.Draft, nil
 	}
 	_, m, err := p.mergeOnHead(ctx, s)
 	if err != nil {
 		return catalog.Draft{}, err
 	}
-	revision := s.draft.Revision
+	revision := s.Draft.Revision
 	if len(m.idleFiles)+len(m.idleLinks) > 0 {
 		// The overlay says here what the newest version says. If this process
 		// ends before the next step, the draft merges as it did before.
@@ -236,11 +236,11 @@ func (p *Primary) rebaseOnce(ctx context.Context, attempt int, draft bundle.ID) 
 		}
 		revision = r.Revision
 	}
-	r, err := p.propose(ctx, attempt, catalog.RebaseDraft{ID: draft, Revision: revision, Base: s.head.Number})
+	r, err := p.propose(ctx, attempt, catalog.RebaseDraft{ID: draft, Revision: revision, Base: s.Head.Number})
 	if err != nil {
 		return catalog.Draft{}, err
 	}
-	d := s.draft
-	d.Base, d.Revision, d.Updated = s.head.Number, r.Revision, r.Time
+	d := s.Draft
+	d.Base, d.Revision, d.Updated = s.Head.Number, r.Revision, r.Time
 	return d, nil
 }

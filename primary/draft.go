@@ -13,48 +13,18 @@ import (
 // state is a draft at one moment: its row, the bundle's newest version, what it
 // is based on, and what it does to that.
 type state struct {
-	draft   catalog.Draft
-	base    catalog.Version // zero if based on nothing
-	head    catalog.Version // newest of the bundle, zero if none
-	files   []catalog.OverlayFile
-	links   []catalog.OverlayLink
-	content *bundle.Manifest // base's, nil for none
+	catalog.DraftState
+	content *bundle.Manifest // of Base, nil for none
 }
 
 // load reads a draft. KindNotFound if it, or its bundle, is gone.
 func (p *Primary) load(ctx context.Context, id bundle.ID) (*state, error) {
-	var s state
-	err := p.catalog.View(ctx, func(v *catalog.View) (err error) {
-		if s.draft, err = v.Draft(id); err != nil {
-			return err
-		}
-		b, err := v.Bundle(s.draft.Bundle)
-		if err != nil {
-			return err
-		}
-		if s.base, err = versionOrNone(v, b.ID, s.draft.Base); err != nil {
-			return err
-		}
-		if s.head = s.base; b.Head != s.draft.Base {
-			if s.head, err = versionOrNone(v, b.ID, b.Head); err != nil {
-				return err
-			}
-		}
-		s.files, s.links, err = v.Overlay(id)
-		return err
-	})
+	row, err := look(ctx, p, id, (*catalog.View).DraftState)
 	if err != nil {
 		return nil, err
 	}
-	s.content, err = p.contentOf(ctx, s.base)
-	return &s, err
-}
-
-func versionOrNone(v *catalog.View, b bundle.ID, number uint64) (catalog.Version, error) {
-	if number == 0 {
-		return catalog.Version{}, nil
-	}
-	return v.Version(bundle.VersionRef{Bundle: b, Number: number})
+	content, err := p.contentOf(ctx, row.Base)
+	return &state{row, content}, err
 }
 
 // contentOf opens a version's manifest, nil for the zero version.
@@ -67,8 +37,8 @@ func (p *Primary) contentOf(ctx context.Context, v catalog.Version) (*bundle.Man
 
 // ops returns the overlay's file operations, by path.
 func (s *state) ops() []catalog.FileOp {
-	ops := make([]catalog.FileOp, len(s.files))
-	for i, f := range s.files {
+	ops := make([]catalog.FileOp, len(s.Files))
+	for i, f := range s.Files {
 		ops[i] = f.FileOp
 	}
 	return ops
@@ -112,8 +82,8 @@ func (p *Primary) DraftView(ctx context.Context, id bundle.ID) (*DraftView, erro
 	if err != nil {
 		return nil, err
 	}
-	staged := make(listing, 0, len(s.files))
-	for _, f := range s.files {
+	staged := make(listing, 0, len(s.Files))
+	for _, f := range s.Files {
 		if !f.Delete {
 			staged = append(staged, FileInfo{File: bundle.File{Path: f.Path, Digest: f.Digest, Size: f.Size}})
 		}
@@ -121,9 +91,9 @@ func (p *Primary) DraftView(ctx context.Context, id bundle.ID) (*DraftView, erro
 	if err := p.hash(ctx, staged); err != nil {
 		return nil, err
 	}
-	view := &DraftView{Draft: s.draft, Files: composeFiles(base, s.ops(), staged), Links: composeLinks(s)}
-	if s.base.Number != 0 {
-		view.Base = &s.base
+	view := &DraftView{Draft: s.Draft, Files: composeFiles(base, s.ops(), staged), Links: composeLinks(s)}
+	if s.Base.Number != 0 {
+		view.Base = &s.Base
 	}
 	return view, nil
 }
@@ -156,7 +126,7 @@ func composeLinks(s *state) []DraftLink {
 	for _, l := range linksOf(s.content) {
 		links[l.Name] = DraftLink{Link: l}
 	}
-	for _, op := range s.links {
+	for _, op := range s.Links {
 		if delete(links, op.Name); !op.Delete {
 			links[op.Name] = DraftLink{op.Link, true}
 		}

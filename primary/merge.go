@@ -74,18 +74,18 @@ type merged struct {
 // made between its base and the bundle's newest version, whose content is head.
 // It looks only at paths that the draft touches.
 func (p *Primary) merge(ctx context.Context, s *state, head *bundle.Manifest) (*merged, error) {
-	old, err := p.treeOf(ctx, s.content, len(s.files))
+	old, err := p.treeOf(ctx, s.content, len(s.Files))
 	if err != nil {
 		return nil, err
 	}
 	now := old
 	if head != s.content {
-		if now, err = p.treeOf(ctx, head, len(s.files)); err != nil {
+		if now, err = p.treeOf(ctx, head, len(s.Files)); err != nil {
 			return nil, err
 		}
 	}
 	m := &merged{}
-	for _, f := range s.files {
+	for _, f := range s.Files {
 		if err := m.file(ctx, f.FileOp, old, now); err != nil {
 			return nil, err
 		}
@@ -181,7 +181,7 @@ func (m *merged) clashes(ctx context.Context, now tree) error {
 func (m *merged) mergeLinks(s *state, old, now []bundle.Link) {
 	was, is := byName(old), byName(now)
 	result := byName(now)
-	for _, op := range s.links {
+	for _, op := range s.Links {
 		var mine *bundle.Dependency
 		if !op.Delete {
 			mine = &op.Direct

@@ -36,7 +36,7 @@ func TestMergeFollowsTheModel(t *testing.T) {
 		p := New(Config{})
 		s := &state{content: p.encoded(t, base)}
 		for _, path := range slices.Sorted(maps.Keys(overlay)) {
-			s.files = append(s.files, catalog.OverlayFile{FileOp: opOf(path, overlay[path])})
+			s.Files = append(s.Files, catalog.OverlayFile{FileOp: opOf(path, overlay[path])})
 		}
 		now := p.encoded(t, head)
 		if now.Digest() == s.content.Digest() {

@@ -72,10 +72,10 @@ func (p *Primary) PatchDraft(ctx context.Context, id bundle.ID, patch Patch) (ca
 	if missing != nil {
 		return catalog.Draft{}, missing
 	}
-	if err := checkCycle(s.draft.Bundle, c.links); err != nil {
+	if err := checkCycle(s.Draft.Bundle, c.links); err != nil {
 		return catalog.Draft{}, err
 	}
-	if err := c.checkRevision(s.draft); err != nil {
+	if err := c.checkRevision(s.Draft); err != nil {
 		return catalog.Draft{}, err
 	}
 	if err := p.prepare(ctx, c); err != nil {
@@ -295,10 +295,10 @@ func (p *Primary) apply(ctx context.Context, s *state, c *change) (catalog.Draft
 		if s, err = p.refresh(ctx, s, c); err != nil {
 			return catalog.Draft{}, err
 		}
-		r, err := p.proposePatch(ctx, attempt, s.draft.Revision, c)
+		r, err := p.proposePatch(ctx, attempt, s.Draft.Revision, c)
 		switch {
 		case err == nil:
-			d := s.draft
+			d := s.Draft
 			d.Revision, d.Updated = r.Revision, r.Time
 			return d, nil
 		case attempt == maxAttempts:
@@ -326,13 +326,13 @@ func (p *Primary) restoreFor(ctx context.Context, c *change, gone error) (bool, 
 // c was held against again.
 func (p *Primary) refresh(ctx context.Context, s *state, c *change) (*state, error) {
 	d, err := look(ctx, p, c.draft, (*catalog.View).Draft)
-	if err != nil || d.Revision == s.draft.Revision {
+	if err != nil || d.Revision == s.Draft.Revision {
 		return s, err
 	}
 	if s, err = p.load(ctx, c.draft); err != nil {
 		return nil, err
 	}
-	if err := c.checkRevision(s.draft); err != nil {
+	if err := c.checkRevision(s.Draft); err != nil {
 		return nil, err
 	}
 	return s, p.checkFiles(ctx, s, c.edits)

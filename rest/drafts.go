@@ -98,8 +98,10 @@ func patchDraft(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if err := x.view(patch.checkSizes); err != nil {
-		return err
+	if ds := patch.sized(); ds != nil {
+		if err := x.view(func(v *catalog.View) error { return patch.checkSizes(v, ds) }); err != nil {
+			return err
+		}
 	}
 	if patch.IfRevision, err = x.ifDraft(); err != nil {
 		return err

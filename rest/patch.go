@@ -68,18 +68,19 @@ func (p *patch) readFiles(raw json.RawMessage) error {
 	})
 }
 
-// checkSizes holds the sizes that were claimed against those of the blobs that
-// are here.
-func (p *patch) checkSizes(v *catalog.View) error {
-	var ds []bundle.Digest
+// sized returns the blobs whose sizes were claimed.
+func (p *patch) sized() (ds []bundle.Digest) {
 	for i, e := range p.Files {
 		if p.sizes[i] >= 0 {
 			ds = append(ds, e.Stored)
 		}
 	}
-	if ds == nil {
-		return nil
-	}
+	return ds
+}
+
+// checkSizes holds the sizes that were claimed against those of the blobs that
+// are here.
+func (p *patch) checkSizes(v *catalog.View, ds []bundle.Digest) error {
 	blobs, err := v.Blobs(ds)
 	if err != nil {
 		return err
