@@ -190,6 +190,8 @@ func (a *applier) apply(body Body) error {
 		return a.deleteDraft(b)
 	case RebaseDraft:
 		return a.rebaseDraft(b)
+	case ForgetEdits:
+		return a.forgetEdits(b)
 	case LocateBlobs:
 		return a.locate(b.Blobs)
 	case CommitVersion:

@@ -143,7 +143,7 @@ func (a *applier) patchDraft(b PatchDraft) error {
 		return err
 	}
 	if b.IfRevision != 0 && clamp(b.IfRevision) != d.revision {
-		return bundle.Errorf(bundle.KindPrecondition, "draft %s has changed since; read it again", b.Draft)
+		return changedSince(b.Draft)
 	}
 	if err := a.locate(b.Blobs); err != nil {
 		return err
@@ -256,6 +256,34 @@ func (a *applier) rebaseDraft(b RebaseDraft) error {
 	}
 	a.result.ID, a.result.Revision = b.ID, uint64(d.revision+1)
 	return a.run(`UPDATE drafts SET base = ?, revision = revision + 1, updated = ? WHERE id = ?`, clamp(b.Base), a.now, d.id)
+}
+
+// forgetEdits leaves alone what is staged: it may become visible later.
+func (a *applier) forgetEdits(b ForgetEdits) error {
+	d, err := a.ownDraft(b.Draft)
+	if err != nil {
+		return err
+	}
+	if clamp(b.Revision) != d.revision {
+		return changedSince(b.Draft)
+	}
+	for _, path := range b.Files {
+		if err := a.run(`DELETE FROM draft_files WHERE draft = ?1 AND path = ?2
+ AND NOT EXISTS (SELECT 1 FROM patches p WHERE p.id = patch AND p.seq <= 0)`, d.id, path); err != nil {
+			return err
+		}
+	}
+	for _, name := range b.Links {
+		if err := a.run(`DELETE FROM draft_links WHERE draft = ? AND name = ?`, d.id, name); err != nil {
+			return err
+		}
+	}
+	a.result.ID, a.result.Revision = b.Draft, uint64(d.revision+1)
+	return a.run(`UPDATE drafts SET revision = revision + 1, updated = ? WHERE id = ?`, a.now, d.id)
+}
+
+func changedSince(draft bundle.ID) error {
+	return bundle.Errorf(bundle.KindPrecondition, "draft %s has changed since; read it again", draft)
 }
 
 // checkMoved refuses what was composed for another revision of the draft or

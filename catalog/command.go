@@ -24,6 +24,7 @@ const (
 	KindPatchDraft       Kind = 32
 	KindDeleteDraft      Kind = 33
 	KindRebaseDraft      Kind = 34
+	KindForgetEdits      Kind = 35
 	KindLocateBlobs      Kind = 40
 	KindCommitVersion    Kind = 50
 	KindDescribeVersion  Kind = 51
@@ -181,6 +182,16 @@ type RebaseDraft struct {
 	ID       bundle.ID
 	Revision uint64
 	Base     uint64
+}
+
+// ForgetEdits takes operations out of a draft's overlay, so that its base shows
+// at those paths and link names again. What the overlay lacks is passed by.
+// Refused with KindPrecondition if the draft's revision moved.
+type ForgetEdits struct {
+	Draft    bundle.ID
+	Revision uint64
+	Files    []string // paths
+	Links    []string // names
 }
 
 // LocateBlobs records where blobs lie: bulk uploads and pulls commit their

@@ -45,6 +45,9 @@ func (DeleteDraft) CommandKind() Kind { return KindDeleteDraft }
 // CommandKind returns [KindRebaseDraft].
 func (RebaseDraft) CommandKind() Kind { return KindRebaseDraft }
 
+// CommandKind returns [KindForgetEdits].
+func (ForgetEdits) CommandKind() Kind { return KindForgetEdits }
+
 // CommandKind returns [KindLocateBlobs].
 func (LocateBlobs) CommandKind() Kind { return KindLocateBlobs }
 

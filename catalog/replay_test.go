@@ -119,6 +119,19 @@ func (m *model) rebase(t *rapid.T) {
 	d.revision++
 }
 
+func (m *model) forget(t *rapid.T) {
+	d := m.draft()
+	some := rapid.SliceOfN(rapid.SampledFrom(paths), 0, 3).Draw(t, "paths")
+	if r := m.do(ForgetEdits{Draft: d.id, Revision: d.revision + 1, Files: some}); r.Err == nil || r.Err.Kind != bundle.KindPrecondition {
+		t.Fatalf("%+v", r)
+	}
+	d.updated = m.must(ForgetEdits{Draft: d.id, Revision: d.revision, Files: some}).Time
+	for _, path := range some {
+		delete(d.overlay, path)
+	}
+	d.revision++
+}
+
 func (m *model) drop(t *rapid.T) {
 	if len(m.drafts) < 2 {
 		return
@@ -200,7 +213,7 @@ func TestI11TheSameLogMakesTheSameState(t *testing.T) {
 		m.newDraft(rt)
 		rt.Repeat(map[string]func(*rapid.T){
 			"draft": m.newDraft, "stage": m.stage, "patch": m.patch, "commit": m.publish, "stale": m.stale,
-			"rebase": m.rebase, "drop": m.drop, "purge": m.purge, "tomorrow": m.tomorrow, "": m.check,
+			"rebase": m.rebase, "forget": m.forget, "drop": m.drop, "purge": m.purge, "tomorrow": m.tomorrow, "": m.check,
 		})
 		other := open(t)
 		defer other.Close()

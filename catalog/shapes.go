@@ -109,6 +109,14 @@ func shapeRebaseDraft(c *codec, _ uint64, b *RebaseDraft) {
 	c.uint(&b.Base)
 }
 
+func shapeForgetEdits(c *codec, _ uint64, b *ForgetEdits) {
+	c.array(4)
+	c.id(&b.Draft)
+	c.uint(&b.Revision)
+	list(c, &b.Files, func(c *codec, s *string) { c.text(s) })
+	list(c, &b.Links, func(c *codec, s *string) { c.text(s) })
+}
+
 func shapeLocateBlobs(c *codec, _ uint64, b *LocateBlobs) {
 	c.array(1)
 	list(c, &b.Blobs, shapeLocated)

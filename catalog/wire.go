@@ -73,6 +73,7 @@ var kinds = map[Kind]kindInfo{
 	KindPatchDraft:       kind("PatchDraft", shapePatchDraft),
 	KindDeleteDraft:      kind("DeleteDraft", shapeDeleteDraft),
 	KindRebaseDraft:      kind("RebaseDraft", shapeRebaseDraft),
+	KindForgetEdits:      kind("ForgetEdits", shapeForgetEdits),
 	KindLocateBlobs:      kind("LocateBlobs", shapeLocateBlobs),
 	KindCommitVersion:    kind("CommitVersion", shapeCommitVersion),
 	KindDescribeVersion:  kind("DescribeVersion", shapeDescribeVersion),

@@ -45,6 +45,7 @@ func samples() []Body {
 		PatchDraft{a, b, []FileOp{op, del}, []LinkOp{link, {Delete: true, Link: bundle.Link{Name: "m"}}}, located, 5},
 		DeleteDraft{a},
 		RebaseDraft{a, 3, 4},
+		ForgetEdits{a, 3, []string{"p/q", text}, []string{"l"}},
 		LocateBlobs{located},
 		CommitVersion{a, 3, 4, snapshot, located, "what", "CC0-1.0", "who", "any"},
 		DescribeVersion{bundle.VersionRef{Bundle: a, Number: 2}, text},

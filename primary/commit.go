@@ -224,17 +224,9 @@ func (p *Primary) rebaseOnce(ctx context.Context, attempt int, draft bundle.ID) 
 	if err != nil {
 		return catalog.Draft{}, err
 	}
-	revision := s.Draft.Revision
-	if len(m.idleFiles)+len(m.idleLinks) > 0 {
-		// The overlay says here what the newest version says. If this process
-		// ends before the next step, the draft merges as it did before.
-		r, err := p.proposeAside(ctx, catalog.PatchDraft{
-			Draft: draft, Files: m.idleFiles, Links: m.idleLinks, IfRevision: revision,
-		})
-		if err != nil {
-			return catalog.Draft{}, err
-		}
-		revision = r.Revision
+	revision, err := p.forget(ctx, s.Draft, m.idleFiles, m.idleLinks)
+	if err != nil {
+		return catalog.Draft{}, err
 	}
 	r, err := p.propose(ctx, attempt, catalog.RebaseDraft{ID: draft, Revision: revision, Base: s.Head.Number})
 	if err != nil {
@@ -243,4 +235,35 @@ func (p *Primary) rebaseOnce(ctx context.Context, attempt int, draft bundle.ID) 
 	d := s.Draft
 	d.Base, d.Revision, d.Updated = s.Head.Number, r.Revision, r.Time
 	return d, nil
+}
+
+// forget takes what changes nothing out of a draft's overlay and returns the
+// draft's revision then. The draft shows, and comes to, what it did before, so
+// nothing is to be undone if the call ends here.
+func (p *Primary) forget(ctx context.Context, d catalog.Draft, files, links []string) (uint64, error) {
+	revision := d.Revision
+	for len(files)+len(links) > 0 {
+		body := catalog.ForgetEdits{Draft: d.ID, Revision: revision}
+		left := commandWeight
+		body.Files, files, left = fitting(files, left)
+		body.Links, links, _ = fitting(links, left)
+		r, err := p.proposeAside(ctx, body)
+		if err != nil {
+			return 0, err
+		}
+		revision = r.Revision
+	}
+	return revision, nil
+}
+
+// fitting returns those of names that come first and fit a weight, the others,
+// and what is left of the weight.
+func fitting(names []string, weight int) (fit, rest []string, left int) {
+	const head = 5 // of a CBOR text, at most
+	for n, name := range names {
+		if weight -= head + len(name); weight < 0 {
+			return names[:n], names[n:], 0
+		}
+	}
+	return names, nil, weight
 }

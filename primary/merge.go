@@ -62,12 +62,10 @@ type merged struct {
 	changed   bool            // whether the draft differs from its base
 	conflicts []Conflict
 
-	// What the overlay holds exactly as the base does while the newest
-	// version differs: no changes of this draft, though they would become
-	// some if its base moved on. They are given here as that version has
-	// them.
-	idleFiles []catalog.FileOp
-	idleLinks []catalog.LinkOp
+	// Paths and names at which the overlay says exactly what the base does
+	// while the newest version differs: no changes of this draft, though they
+	// would become some if its base moved on.
+	idleFiles, idleLinks []string
 }
 
 // merge brings the changes of a draft, against its base, together with those
@@ -115,11 +113,7 @@ func (m *merged) file(ctx context.Context, op catalog.FileOp, old, now tree) err
 	}
 	if equal(mine, was) {
 		if !equal(was, is) {
-			idle := catalog.FileOp{Path: op.Path, Delete: is == nil}
-			if is != nil {
-				idle.Digest, idle.Size = is.Digest, is.Size
-			}
-			m.idleFiles = append(m.idleFiles, idle)
+			m.idleFiles = append(m.idleFiles, op.Path)
 		}
 		return nil
 	}
@@ -190,11 +184,7 @@ func (m *merged) mergeLinks(s *state, old, now []bundle.Link) {
 		switch {
 		case equal(mine, w):
 			if !equal(w, i) {
-				idle := catalog.LinkOp{Delete: i == nil, Link: bundle.Link{Name: op.Name}}
-				if i != nil {
-					idle.Link = is[op.Name]
-				}
-				m.idleLinks = append(m.idleLinks, idle)
+				m.idleLinks = append(m.idleLinks, op.Name)
 			}
 			continue
 		case equal(w, i):

@@ -1,241 +1,182 @@
 package primary
 
 import (
-	"context"
-	"errors"
-	"fmt"
+	"bytes"
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
-	"testing"
-
-	"pgregory.net/rapid"
 
 	"github.com/blockstored/blockstored/bundle"
-	"github.com/blockstored/blockstored/catalog"
 )
 
-// model is what a bundle and its drafts should be, in the plainest terms.
-type model struct {
-	versions []map[string]string // versions[0] is nothing
-	drafts   map[bundle.ID]*modelDraft
+// world is what bundles and their drafts should be, in the plainest terms.
+type world struct {
+	bundles []*modelBundle
+	drafts  []*modelDraft
+}
+
+// content is what a version holds, or what a draft changes: there "" and the
+// zero link delete.
+type content struct {
+	files map[string]string
+	links map[string]modelLink
+}
+
+// modelLink is a version that a link leads to.
+type modelLink struct {
+	to     *modelBundle
+	number int
+}
+
+type modelBundle struct {
+	id       bundle.ID
+	versions []content // versions[0] is nothing
+	gone     bool
 }
 
 type modelDraft struct {
+	id      bundle.ID
+	name    string
+	of      *modelBundle
 	base    int
-	overlay map[string]string // "" deletes
+	overlay content
+	gone    bool
 }
 
-func over(base, overlay map[string]string) map[string]string {
+func noContent() content {
+	return content{files: make(map[string]string), links: make(map[string]modelLink)}
+}
+
+func (b *modelBundle) head() content { return b.versions[len(b.versions)-1] }
+
+func (d *modelDraft) missing() bool { return d.gone || d.of.gone }
+
+func (d *modelDraft) behind() bool { return d.base != len(d.of.versions)-1 }
+
+func (d *modelDraft) under() content { return d.of.versions[d.base] }
+
+// view is what the draft shows.
+func (d *modelDraft) view() content { return d.under().with(d.overlay) }
+
+// mine is the overlay without what the base has anyway.
+func (d *modelDraft) mine() content {
+	return content{differing(d.under().files, d.overlay.files), differing(d.under().links, d.overlay.links)}
+}
+
+func (c content) empty() bool { return len(c.files)+len(c.links) == 0 }
+
+func (c content) with(overlay content) content {
+	return content{over(c.files, overlay.files), over(c.links, overlay.links)}
+}
+
+func over[V comparable](base, overlay map[string]V) map[string]V {
 	out := maps.Clone(base)
-	for path, content := range overlay {
-		if out[path] = content; content == "" {
-			delete(out, path)
+	maps.Copy(out, overlay)
+	var none V
+	maps.DeleteFunc(out, func(_ string, v V) bool { return v == none })
+	return out
+}
+
+func differing[V comparable](base, overlay map[string]V) map[string]V {
+	out := maps.Clone(overlay)
+	maps.DeleteFunc(out, func(name string, v V) bool { return base[name] == v })
+	return out
+}
+
+// collisions returns what was changed both in mine and from base to head, and
+// what is left of mine.
+func collisions[V comparable](base, head, mine map[string]V) (kinds map[string]ConflictKind, kept map[string]V) {
+	kinds, kept = make(map[string]ConflictKind), make(map[string]V)
+	var none V
+	for name, v := range mine {
+		switch {
+		case v == head[name]:
+		case base[name] == head[name]:
+			kept[name] = v
+		case v == none || head[name] == none:
+			kinds[name] = ConflictDeleted
+		default:
+			kinds[name] = ConflictChanged
 		}
+	}
+	return kinds, kept
+}
+
+// conflicts returns what keeps the draft from its bundle's newest version.
+func (d *modelDraft) conflicts() (out []Conflict) {
+	base, head, mine := d.under(), d.of.head(), d.mine()
+	kinds, kept := collisions(base.files, head.files, mine.files)
+	after := over(head.files, kept)
+	for path, text := range kept {
+		if text != "" && inTheWay(after, path) {
+			kinds[path] = ConflictFolder
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(kinds)) {
+		out = append(out, Conflict{Path: path, Kind: kinds[path]})
+	}
+	kinds, _ = collisions(base.links, head.links, mine.links)
+	for _, name := range slices.Sorted(maps.Keys(kinds)) {
+		out = append(out, Conflict{Link: name, Kind: kinds[name]})
 	}
 	return out
 }
 
-func (m *model) head() map[string]string { return m.versions[len(m.versions)-1] }
-
-func (m *model) view(d *modelDraft) map[string]string { return over(m.versions[d.base], d.overlay) }
-
-func clashFree(files map[string]string) bool {
-	return bundle.CheckPathSet(slices.Sorted(maps.Keys(files))) == nil
-}
-
-// effective is the overlay without what the base has anyway.
-func (m *model) effective(d *modelDraft) map[string]string {
-	out := make(map[string]string)
-	for path, content := range d.overlay {
-		if m.versions[d.base][path] != content {
-			out[path] = content
+// inTheWay reports whether a path is needed as a folder, or needs a file as one.
+func inTheWay(all map[string]string, path string) bool {
+	for other := range all {
+		if strings.HasPrefix(other, path+"/") || strings.HasPrefix(path, other+"/") {
+			return true
 		}
 	}
-	return out
+	return false
 }
 
-// conflicts returns the paths in conflict with the newest version.
-func (m *model) conflicts(d *modelDraft) []string {
-	var out []string
-	base, head := m.versions[d.base], m.head()
-	mine := m.effective(d)
-	kept := make(map[string]string)
-	for path, content := range mine {
-		if base[path] != head[path] && head[path] != content {
-			out = append(out, path)
-		} else if head[path] != content {
-			kept[path] = content
+func clashFree(all map[string]string) bool {
+	for path := range all {
+		if inTheWay(all, path) {
+			return false
 		}
-	}
-	after := over(head, kept)
-	for path, content := range kept {
-		if content == "" {
-			continue
-		}
-		for other := range after {
-			if strings.HasPrefix(other, path+"/") || strings.HasPrefix(path, other+"/") {
-				out = append(out, path)
-				break
-			}
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-// TestDraftsAndVersionsFollowTheModel drives several drafts of one bundle with
-// random patches, commits, rebases and deletions.
-func TestDraftsAndVersionsFollowTheModel(t *testing.T) {
-	s := newSite(t)
-	rapid.Check(t, func(t *rapid.T) {
-		b, d := s.bundle(t)
-		run := &modelRun{site: s, bundle: b.ID, names: 1}
-		run.versions = []map[string]string{{}}
-		run.drafts = map[bundle.ID]*modelDraft{d.ID: {overlay: map[string]string{}}}
-		run.ids = []bundle.ID{d.ID}
-		t.Repeat(map[string]func(*rapid.T){
-			"create": run.create, "patch": run.patchDraft, "commit": run.commitDraft,
-			"rebase": run.rebase, "delete": run.remove, "": run.check,
-		})
-	})
-}
-
-type modelRun struct {
-	*site
-	model
-	bundle bundle.ID
-	ids    []bundle.ID
-	names  int
-}
-
-func (r *modelRun) pick(t *rapid.T) (bundle.ID, *modelDraft) {
-	if len(r.ids) == 0 {
-		t.Skip("no draft")
-	}
-	id := rapid.SampledFrom(r.ids).Draw(t, "draft")
-	return id, r.drafts[id]
-}
-
-func (r *modelRun) create(t *rapid.T) {
-	if len(r.ids) == 4 {
-		t.Skip("enough drafts")
-	}
-	r.names++
-	d := r.draft(t, r.bundle, fmt.Sprint("draft ", r.names))
-	r.ids = append(r.ids, d.ID)
-	r.drafts[d.ID] = &modelDraft{base: len(r.versions) - 1, overlay: map[string]string{}}
-}
-
-func (r *modelRun) patchDraft(t *rapid.T) {
-	id, d := r.pick(t)
-	paths := rapid.SampledFrom([]string{"a", "b", "a/b", "a/c", "a/b/c", "a-b", "d"})
-	edits := rapid.MapOfN(paths, rapid.SampledFrom([]string{"", "1", "2"}), 0, 4).Draw(t, "edits")
-	var patch Patch
-	for _, path := range slices.Sorted(maps.Keys(edits)) {
-		patch.Files = append(patch.Files, FileEdit{Path: path, Content: []byte(edits[path]), Delete: edits[path] == ""})
-	}
-	overlay := maps.Clone(d.overlay)
-	maps.Copy(overlay, edits)
-	allowed := clashFree(over(r.versions[d.base], overlay))
-	_, err := r.PatchDraft(context.Background(), id, patch)
-	if allowed != (err == nil) {
-		t.Fatalf("patch of %v onto %v: %v", edits, r.view(d), err)
-	}
-	if allowed {
-		d.overlay = overlay
-	}
-}
-
-// view hides the site's, which reads from it.
-func (r *modelRun) view(d *modelDraft) map[string]string { return r.model.view(d) }
-
-func (r *modelRun) commitDraft(t *rapid.T) {
-	id, d := r.pick(t)
-	v, err := r.Commit(context.Background(), id, CommitOptions{})
-	if r.expect(t, d, len(r.effective(d)) > 0, err) {
-		r.versions = append(r.versions, over(r.head(), r.effective(d)))
-		*d = modelDraft{base: len(r.versions) - 1, overlay: map[string]string{}}
-		if v.Number != uint64(d.base) || v.Files != int64(len(r.head())) {
-			t.Fatalf("version %d of %d files, want %d of %d", v.Number, v.Files, d.base, len(r.head()))
-		}
-	}
-}
-
-func (r *modelRun) rebase(t *rapid.T) {
-	id, d := r.pick(t)
-	_, err := r.Rebase(context.Background(), id)
-	if d.base == len(r.versions)-1 {
-		if err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if r.expect(t, d, true, err) {
-		mine := r.effective(d)
-		for path := range d.overlay {
-			if _, ok := mine[path]; !ok {
-				d.overlay[path] = r.head()[path]
-			}
-		}
-		d.base = len(r.versions) - 1
-	}
-}
-
-// expect holds err against the model and reports whether the draft was merged.
-func (r *modelRun) expect(t *rapid.T, d *modelDraft, changed bool, err error) bool {
-	want := r.conflicts(d)
-	if d.base == len(r.versions)-1 {
-		want = nil
-	}
-	var got []string
-	if ce, ok := errors.AsType[*ConflictError](err); ok {
-		for _, c := range ce.Conflicts {
-			got = append(got, c.Path)
-		}
-	}
-	if !slices.Equal(got, want) {
-		t.Fatalf("conflicts %v (%v), want %v", got, err, want)
-	}
-	if want != nil {
-		return false
-	}
-	if !changed {
-		if field(err, "reason") != "no_changes" {
-			t.Fatalf("no changes: %v", err)
-		}
-		return false
-	}
-	if err != nil {
-		t.Fatal(err)
 	}
 	return true
 }
 
-func (r *modelRun) remove(t *rapid.T) {
-	id, _ := r.pick(t)
-	if err := r.DeleteDraft(context.Background(), id); err != nil {
-		t.Fatal(err)
-	}
-	delete(r.drafts, id)
-	r.ids = slices.DeleteFunc(r.ids, func(other bundle.ID) bool { return other == id })
+// commit makes the draft, which has no conflicts, the next version.
+func (d *modelDraft) commit() {
+	d.of.versions = append(d.of.versions, d.of.head().with(d.mine()))
+	d.base, d.overlay = len(d.of.versions)-1, noContent()
 }
 
-// check compares the newest version, the number of versions, and all drafts.
-func (r *modelRun) check(t *rapid.T) {
-	row, err := look(context.Background(), r.Primary, r.bundle, (*catalog.View).Bundle)
-	if err != nil || row.Head != uint64(len(r.versions)-1) {
-		t.Fatalf("the newest version is %d, not %d: %v", row.Head, len(r.versions)-1, err)
+// rebase moves the draft, which has no conflicts, to the newest version. What it
+// said as its base did, and that version does not, it says no longer.
+func (d *modelDraft) rebase() {
+	base, head := d.under(), d.of.head()
+	idle(base.files, head.files, d.overlay.files)
+	idle(base.links, head.links, d.overlay.links)
+	d.base = len(d.of.versions) - 1
+}
+
+func idle[V comparable](base, head, overlay map[string]V) {
+	maps.DeleteFunc(overlay, func(name string, v V) bool { return v == base[name] && v != head[name] })
+}
+
+// exists reports whether a link may be set to l.
+func (l modelLink) exists() bool { return !l.to.gone && l.number >= 1 && l.number < len(l.to.versions) }
+
+// reaches returns what a link depends on indirectly.
+func (l modelLink) reaches() []modelLink {
+	var all []modelLink
+	for _, next := range l.to.versions[l.number].links {
+		all = append(append(all, next), next.reaches()...)
 	}
-	if row.Head > 0 {
-		ref := bundle.VersionRef{Bundle: r.bundle, Number: row.Head}
-		if got := r.site.contents(t, ref); !maps.Equal(got, r.head()) {
-			t.Fatalf("version %d holds %v, not %v", row.Head, got, r.head())
-		}
-	}
-	for id, d := range r.drafts {
-		if got := r.site.view(t, id); !maps.Equal(got, r.view(d)) {
-			t.Fatalf("draft shows %v, not %v", got, r.view(d))
-		}
-	}
+	slices.SortFunc(all, func(a, b modelLink) int {
+		return cmp.Or(bytes.Compare(a.to.id[:], b.to.id[:]), cmp.Compare(a.number, b.number))
+	})
+	return slices.Compact(all)
+}
+
+// leadsTo reports whether l, or anything it reaches, is a version of b.
+func (l modelLink) leadsTo(b *modelBundle) bool {
+	return l.to == b || slices.ContainsFunc(l.reaches(), func(d modelLink) bool { return d.to == b })
 }
