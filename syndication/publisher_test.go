@@ -67,6 +67,68 @@ func TestThePublisherSignsWhateverIsAppended(t *testing.T) {
 	}
 }
 
+func TestRecordsShareACheckpointWhileThePublisherStandsBack(t *testing.T) {
+	a := newSite(t, "north")
+	rests, rested := make(chan time.Duration), make(chan time.Time)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- RunPublisher(ctx, PublisherConfig{
+			Catalog: a.db, Proposer: slowly{a}, Identity: func() *Identity { return a.identity }, Now: a.clock.Now,
+			Tick: make(chan time.Time),
+			After: func(d time.Duration) <-chan time.Time {
+				rests <- d
+				return rested
+			},
+		})
+	}()
+	if d := <-rests; d != 4*slowness {
+		t.Errorf("it stands back for %v after %v", d, slowness)
+	}
+	var before int64
+	a.view(func(v *catalog.View) { c, _ := v.Checkpoint(); before = c.Size })
+	x := a.bundle(a.collection("c"), "x")
+	for range 3 {
+		a.publish(x, map[string]string{"a": "1"})
+	}
+	var size int64
+	a.view(func(v *catalog.View) {
+		size, _ = v.LogSize()
+		if c, _ := v.Checkpoint(); c.Size != before {
+			t.Errorf("a checkpoint of %d records while it stood back", c.Size)
+		}
+	})
+	rested <- time.Time{}
+	<-rests
+	if c := a.await(func(catalog.SignedCheckpoint) bool { return true }); c.Size != size || size < before+3 {
+		t.Errorf("the next checkpoint has %d records of %d, after one of %d", c.Size, size, before)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// slowness is how long the clock says that each of slowly's proposals takes.
+const slowness = 3 * time.Millisecond
+
+type slowly struct{ *testSite }
+
+func (s slowly) Propose(ctx context.Context, cmd catalog.Command) (catalog.Result, error) {
+	s.clock.advance(slowness)
+	return s.testSite.Propose(ctx, cmd)
+}
+
+func TestThePublisherStandsBackForAMomentAtMost(t *testing.T) {
+	for took, want := range map[time.Duration]time.Duration{
+		-time.Second: 0, 0: 0, time.Millisecond: 4 * time.Millisecond, time.Hour: standBackMax,
+	} {
+		if got := standBack(took); got != want {
+			t.Errorf("%v after %v, want %v", got, took, want)
+		}
+	}
+}
+
 func TestThePublisherRenewsAQuietLogEachMinute(t *testing.T) {
 	a := newSite(t, "north")
 	tick := a.running()
