@@ -157,8 +157,8 @@ func publishedURL(t *testing.T, k *blockstoredtest.Kit) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done, err := k.Client.Publish(t.Context(), fstest.MapFS{"unit.xml": {Data: []byte("<p/>")}},
-		client.PublishOptions{Collection: collection.UUID, Title: "Mechanics"})
+	done, err := client.Publish(t.Context(), k.Client, fstest.MapFS{"unit.xml": {Data: []byte("<p/>")}},
+		client.PublishOptions{Collection: collection.ID, Title: "Mechanics"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,9 @@ func draftOf(d catalog.Draft) api.Draft {
 
 // Drafts implements [api.Drafts].
 func (i *Instance) Drafts(ctx context.Context) iter.Seq2[api.Draft, error] {
-	drafts := func(v *catalog.View, p catalog.Page) ([]catalog.Paged[catalog.Draft], error) { return v.Drafts(bundle.ID{}, p) }
+	drafts := func(v *catalog.View, p catalog.Page) ([]catalog.Paged[catalog.Draft], error) {
+		return v.Drafts(bundle.ID{}, p)
+	}
 	return list(ctx, i, whole(drafts), func(_ *state, d catalog.Draft) (api.Draft, error) {
 		return api.Draft{ID: d.ID, Bundle: d.Bundle, Name: d.Name}, nil
 	})

@@ -100,7 +100,7 @@ func TestAnInstanceOpensAgainAfterCloseWithWhatItHeld(t *testing.T) {
 	if again.ID() != id {
 		t.Errorf("the instance was %s and is %s", id, again.ID())
 	}
-	found, err := admin(t, cfg.Data).Collection(t.Context(), made.UUID)
+	found, err := admin(t, cfg.Data).Collection(t.Context(), made.ID)
 	if err != nil || found.Title != "kept" {
 		t.Errorf("collection after reopening: %+v, %v", found, err)
 	}

@@ -60,7 +60,7 @@ func inProcess(ctx context.Context, inst *blockstored.Instance, data string) (*i
 	if err != nil {
 		return nil, err
 	}
-	return &instance{api: site.NewAPI(inst.Addresses().API, token.Token), collection: collection.UUID.String()}, nil
+	return &instance{api: site.NewAPI(inst.Addresses().API, token.Token), collection: collection.ID.String()}, nil
 }
 
 func underProfile(ctx context.Context, where *instance, file string, clients int, stdout io.Writer) error {

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/blockstored/blockstored"
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/blockstoredtest"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/client"
@@ -26,8 +27,8 @@ func publish(t *testing.T, k *blockstoredtest.Kit, text string) client.Published
 	if err != nil {
 		t.Fatal(err)
 	}
-	done, err := k.Client.Publish(t.Context(), fstest.MapFS{"unit.xml": {Data: []byte(text)}},
-		client.PublishOptions{Collection: collection.UUID, Title: "Mechanics"})
+	done, err := client.Publish(t.Context(), k.Client, fstest.MapFS{"unit.xml": {Data: []byte(text)}},
+		client.PublishOptions{Collection: collection.ID, Title: "Mechanics"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +37,7 @@ func publish(t *testing.T, k *blockstoredtest.Kit, text string) client.Published
 
 func read(t *testing.T, c *client.Client, b bundle.ID) (string, error) {
 	t.Helper()
-	r, err := c.OpenVersionFile(t.Context(), b, 1, "unit.xml", client.Range{})
+	r, err := c.OpenVersionFile(t.Context(), b, 1, "unit.xml", api.Range{})
 	if err != nil {
 		return "", err
 	}
@@ -140,11 +141,11 @@ func TestAKitIsStoppedAndItsFolderOpenedAgain(t *testing.T) {
 	}
 	again := blockstoredtest.New(t, func(c *blockstored.Config) { c.Data = k.Config.Data })
 	var found []bundle.ID
-	for b, err := range again.Client.Bundles(t.Context(), client.BundleFilter{}) {
+	for b, err := range again.Client.Bundles(t.Context(), api.BundleFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		found = append(found, b.UUID)
+		found = append(found, b.ID)
 	}
 	if !slices.Equal(found, []bundle.ID{done.Bundle}) {
 		t.Errorf("after opening again there is %v", found)

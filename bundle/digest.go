@@ -92,8 +92,13 @@ func (h Hash20) IsZero() bool { return h == Hash20{} }
 // MarshalText implements [encoding.TextMarshaler] (hexadecimal).
 func (h Hash20) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
 
-// UnmarshalText implements [encoding.TextUnmarshaler].
+// UnmarshalText implements [encoding.TextUnmarshaler]. The empty text, which the
+// API shows for bytes that are lost, is the zero Hash20.
 func (h *Hash20) UnmarshalText(b []byte) (err error) {
+	if len(b) == 0 {
+		*h = Hash20{}
+		return nil
+	}
 	*h, err = ParseHash20(string(b))
 	return err
 }

@@ -54,6 +54,10 @@ func TestDigestsAndIDsParseOnlyWhatTheyPrint(t *testing.T) {
 			t.Errorf("id %q: %v", s, err)
 		}
 	}
+	lost := b.Hash
+	if err := lost.UnmarshalText(nil); err != nil || !lost.IsZero() {
+		t.Errorf("the hash of lost bytes is %v, %v", lost, err)
+	}
 	if _, err := ParseID(ID{}.String()); err == nil {
 		t.Error("the zero id parsed")
 	}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 )
 
@@ -56,19 +57,19 @@ func (s Selector) String() string {
 
 // CreateCollectionWithID makes a collection with a uuid that the caller chose;
 // [bundle.KindConflict] if it was ever used.
-func (c *Client) CreateCollectionWithID(ctx context.Context, id bundle.ID, title string) (Collection, error) {
+func (c *Client) CreateCollectionWithID(ctx context.Context, id bundle.ID, title string) (api.Collection, error) {
 	in := map[string]string{"title": title, "uuid": id.String()}
-	return fetch[Collection](ctx, c, request{method: http.MethodPost, path: adminBase + "collections", in: in, header: once()})
+	return change[api.Collection](ctx, c, request{method: http.MethodPost, path: adminBase + "collections", in: in})
 }
 
 // CreateBundleWithID makes a bundle with a uuid that the caller chose;
 // [bundle.KindConflict] if it was ever used.
-func (c *Client) CreateBundleWithID(ctx context.Context, id bundle.ID, b NewBundle) (Bundle, error) {
+func (c *Client) CreateBundleWithID(ctx context.Context, id bundle.ID, b api.NewBundle) (api.Bundle, error) {
 	in := struct {
-		NewBundle
+		newBundle
 		UUID bundle.ID `json:"uuid"`
-	}{b, id}
-	return fetch[Bundle](ctx, c, request{method: http.MethodPost, path: adminBase + "bundles", in: in, header: once()})
+	}{newBundle(b), id}
+	return c.changeBundle(ctx, request{method: http.MethodPost, path: adminBase + "bundles", in: in})
 }
 
 // Token is what is known of a token; the token itself is shown once, when it

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -14,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 )
 
@@ -111,18 +113,24 @@ type request struct {
 // call sends r and decodes the JSON of the answer into out; a nil out ignores
 // the body.
 func (c *Client) call(ctx context.Context, r request, out any) error {
+	_, err := c.exchange(ctx, r, out)
+	return err
+}
+
+// exchange is call, and returns the answer's header.
+func (c *Client) exchange(ctx context.Context, r request, out any) (http.Header, error) {
 	resp, err := c.send(ctx, r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer drain(resp.Body)
 	if out == nil {
-		return nil
+		return resp.Header, nil
 	}
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		return c.broken(ctx, fmt.Errorf("answer of %s %s: %w", r.method, r.path, err))
+		return nil, c.broken(ctx, fmt.Errorf("answer of %s %s: %w", r.method, r.path, err))
 	}
-	return nil
+	return resp.Header, nil
 }
 
 // fetch sends r and returns what the answer's JSON holds.
@@ -130,6 +138,42 @@ func fetch[T any](ctx context.Context, c *Client, r request) (T, error) {
 	var out T
 	err := c.call(ctx, r, &out)
 	return out, err
+}
+
+// change is exchange for a request that changes something: it carries the
+// caller's idempotency key, or a POST one of its own, so that the instance
+// answers a repeated delivery of it with the first answer.
+func (c *Client) change(ctx context.Context, r request, out any) (http.Header, error) {
+	key, err := api.IdempotencyKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if key == "" && r.method == http.MethodPost {
+		key = bundle.NewID().String()
+	}
+	if key != "" {
+		header := map[string]string{"Idempotency-Key": key}
+		maps.Copy(header, r.header)
+		r.header = header
+	}
+	return c.exchange(ctx, r, out)
+}
+
+// change sends a request that changes something and returns what the answer's
+// JSON holds.
+func change[T any](ctx context.Context, c *Client, r request) (T, error) {
+	var out T
+	_, err := c.change(ctx, r, &out)
+	return out, err
+}
+
+// withKey returns ctx with an idempotency key, one of its own if it has none.
+func withKey(ctx context.Context) (context.Context, error) {
+	key, err := api.IdempotencyKey(ctx)
+	if err == nil && key == "" {
+		ctx = api.WithIdempotencyKey(ctx, bundle.NewID().String())
+	}
+	return ctx, err
 }
 
 // send returns the answer of r if it is of the 2xx kind; the caller closes its
@@ -191,6 +235,9 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	}
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err
+	}
+	if e, ok := errors.AsType[*sourceError](err); ok { // the body to send could not be read
+		return e.err
 	}
 	switch {
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):

@@ -2,57 +2,67 @@ package client
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 )
+
+var _ api.Store = (*Client)(nil)
 
 const (
 	apiBase   = "api/v1/"
 	adminBase = "admin/v1/"
-
-	// pageSize is how many items of a list are asked for at once.
-	pageSize = 1000
 )
 
-func versionPath(b bundle.ID, n uint64) string {
-	return apiBase + "bundle_versions/" + b.String() + "," + strconv.FormatUint(n, 10)
-}
+func collectionPath(id bundle.ID) string { return apiBase + "collections/" + id.String() }
 
-func draftPath(id bundle.ID) string { return apiBase + "drafts/" + id.String() }
+func bundlePath(id bundle.ID) string { return apiBase + "bundles/" + id.String() }
 
-// Healthy returns nil if the instance answers and its database does.
+// Healthy implements [api.Store]. It needs no token.
 func (c *Client) Healthy(ctx context.Context) error {
 	return c.call(ctx, request{method: http.MethodGet, path: "health/"}, nil)
 }
 
-// Collections lists the collections in the order they came. An error is the
-// last item.
-func (c *Client) Collections(ctx context.Context) iter.Seq2[Collection, error] {
-	return list[Collection](ctx, c, apiBase+"collections", nil)
+// Collections implements [api.Collections].
+func (c *Client) Collections(ctx context.Context) iter.Seq2[api.Collection, error] {
+	return list[api.Collection](ctx, c, apiBase+"collections", nil)
 }
 
-// Collection returns one collection.
-func (c *Client) Collection(ctx context.Context, id bundle.ID) (Collection, error) {
-	return fetch[Collection](ctx, c, request{method: http.MethodGet, path: apiBase + "collections/" + id.String()})
+// Collection implements [api.Collections].
+func (c *Client) Collection(ctx context.Context, id bundle.ID) (api.Collection, error) {
+	return fetch[api.Collection](ctx, c, request{method: http.MethodGet, path: collectionPath(id)})
 }
 
-// CreateCollection makes a collection of that title, 1 to 180 code points.
-func (c *Client) CreateCollection(ctx context.Context, title string) (Collection, error) {
-	return fetch[Collection](ctx, c, request{
-		method: http.MethodPost, path: apiBase + "collections", in: map[string]string{"title": title}, header: once(),
+// CreateCollection implements [api.Collections].
+func (c *Client) CreateCollection(ctx context.Context, title string) (api.Collection, error) {
+	return change[api.Collection](ctx, c, request{
+		method: http.MethodPost, path: apiBase + "collections", in: map[string]string{"title": title},
 	})
 }
 
-// Bundles lists the bundles that match f in the order they came. An error is
-// the last item.
-func (c *Client) Bundles(ctx context.Context, f BundleFilter) iter.Seq2[Bundle, error] {
+// UpdateCollection implements [api.Collections].
+func (c *Client) UpdateCollection(ctx context.Context, id bundle.ID, title string) (api.Collection, error) {
+	return change[api.Collection](ctx, c, request{
+		method: http.MethodPatch, path: collectionPath(id), in: map[string]string{"title": title},
+	})
+}
+
+// DeleteCollection implements [api.Collections].
+func (c *Client) DeleteCollection(ctx context.Context, id bundle.ID) error {
+	_, err := c.change(ctx, request{method: http.MethodDelete, path: collectionPath(id)}, nil)
+	return err
+}
+
+// longQuery is how many bundles a filter names before it is no longer sent in
+// the URL.
+const longQuery = 200
+
+// Bundles implements [api.Bundles].
+func (c *Client) Bundles(ctx context.Context, f api.BundleFilter) iter.Seq2[api.Bundle, error] {
 	query := url.Values{}
 	if f.Collection != (bundle.ID{}) {
 		query.Set("collection__uuid", f.Collection.String())
@@ -60,140 +70,129 @@ func (c *Client) Bundles(ctx context.Context, f BundleFilter) iter.Seq2[Bundle, 
 	if f.Text != "" {
 		query.Set("text_search", f.Text)
 	}
-	return list[Bundle](ctx, c, apiBase+"bundles", query)
-}
-
-// Bundle returns one bundle.
-func (c *Client) Bundle(ctx context.Context, id bundle.ID) (Bundle, error) {
-	return fetch[Bundle](ctx, c, request{method: http.MethodGet, path: apiBase + "bundles/" + id.String()})
-}
-
-// CreateBundle makes a bundle without versions.
-func (c *Client) CreateBundle(ctx context.Context, b NewBundle) (Bundle, error) {
-	return fetch[Bundle](ctx, c, request{method: http.MethodPost, path: apiBase + "bundles", in: b, header: once()})
-}
-
-// DeleteBundle withdraws a bundle of this instance.
-func (c *Client) DeleteBundle(ctx context.Context, id bundle.ID) error {
-	return c.call(ctx, request{method: http.MethodDelete, path: apiBase + "bundles/" + id.String()}, nil)
-}
-
-// Versions lists the versions of a bundle, ascending, without their snapshots.
-// An error is the last item.
-func (c *Client) Versions(ctx context.Context, b bundle.ID) iter.Seq2[Version, error] {
-	return list[Version](ctx, c, apiBase+"bundle_versions", url.Values{"bundle__uuid": {b.String()}})
-}
-
-// Version returns one version with its snapshot: some 300 bytes of memory a
-// file.
-func (c *Client) Version(ctx context.Context, b bundle.ID, n uint64) (Version, error) {
-	return fetch[Version](ctx, c, request{method: http.MethodGet, path: versionPath(b, n)})
-}
-
-// Drafts lists all drafts, without what is staged. An error is the last item.
-func (c *Client) Drafts(ctx context.Context) iter.Seq2[Draft, error] {
-	return list[Draft](ctx, c, apiBase+"drafts", nil)
-}
-
-// Draft returns one draft with what is staged.
-func (c *Client) Draft(ctx context.Context, id bundle.ID) (Draft, error) {
-	return fetch[Draft](ctx, c, request{method: http.MethodGet, path: draftPath(id)})
-}
-
-// CreateDraft makes a draft that starts from the bundle's newest version. The
-// name is unique in the bundle.
-func (c *Client) CreateDraft(ctx context.Context, b bundle.ID, name string) (Draft, error) {
-	in := map[string]string{"bundle_uuid": b.String(), "name": name}
-	return fetch[Draft](ctx, c, request{method: http.MethodPost, path: apiBase + "drafts", in: in, header: once()})
-}
-
-// PatchDraft changes a draft, as a whole or not at all: at most 100 000 files
-// at once. An error of [bundle.KindBlobGone] means that the instance does not
-// have, or no longer has, one of the named blobs.
-func (c *Client) PatchDraft(ctx context.Context, id bundle.ID, p Patch) error {
-	return c.call(ctx, request{method: http.MethodPatch, path: draftPath(id), in: p}, nil)
-}
-
-// CommitDraft makes the draft's state the next version of its bundle and
-// returns its number. An error of [bundle.KindConflict] names what another
-// commit changed as well; nothing has changed then. A commit whose answer got
-// lost is asked for again under the same key, so that it happens once.
-func (c *Client) CommitDraft(ctx context.Context, id bundle.ID, commit Commit) (uint64, error) {
-	var out struct {
-		BundleVersion string `json:"bundle_version"`
+	if f.IDs == nil {
+		return bundles(list[wireBundle](ctx, c, apiBase+"bundles", query))
 	}
-	r := request{method: http.MethodPost, path: draftPath(id) + "/commit", in: commit, header: once()}
-	err := again(ctx, func() error { return c.call(ctx, r, &out) })
-	return versionOf(out.BundleVersion), err
+	ids := make([]string, len(f.IDs))
+	for i, id := range f.IDs {
+		ids[i] = id.String()
+	}
+	query.Set("uuid", strings.Join(ids, ","))
+	switch {
+	case len(ids) == 0:
+		return func(func(api.Bundle, error) bool) {}
+	case len(ids) <= longQuery:
+		return bundles(list[wireBundle](ctx, c, apiBase+"bundles", query))
+	}
+	return bundles(c.namedBundles(ctx, query))
 }
 
-// DeleteDraft removes a draft and what is staged in it.
-func (c *Client) DeleteDraft(ctx context.Context, id bundle.ID) error {
-	return c.call(ctx, request{method: http.MethodDelete, path: draftPath(id)}, nil)
-}
-
-// once gives a POST a key of its own, so that the instance answers a repeated
-// delivery of it with the first answer.
-func once() map[string]string {
-	return map[string]string{"Idempotency-Key": bundle.NewID().String()}
-}
-
-// list asks for a list page by page.
-func list[T any](ctx context.Context, c *Client, path string, query url.Values) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		q := url.Values{}
-		for k, v := range query {
-			q[k] = v
+// namedBundles asks for bundles by a filter that is too long for a URL: it goes
+// in the body, and the answer is one page.
+func (c *Client) namedBundles(ctx context.Context, filter url.Values) iter.Seq2[wireBundle, error] {
+	return func(yield func(wireBundle, error) bool) {
+		in := make(map[string]string, len(filter))
+		for key := range filter {
+			in[key] = filter.Get(key)
 		}
-		q.Set("limit", strconv.Itoa(pageSize))
-		for {
-			page, next, err := listPage[T](ctx, c, path, q)
-			if err != nil {
-				var none T
-				yield(none, err)
+		found, err := fetch[[]wireBundle](ctx, c, request{method: http.MethodGet, path: apiBase + "bundles", in: in})
+		if err != nil {
+			yield(wireBundle{}, err)
+		}
+		for _, b := range found {
+			if !yield(b, nil) {
 				return
 			}
-			for _, item := range page {
-				if !yield(item, nil) {
-					return
-				}
-			}
-			if next == "" {
-				return
-			}
-			q.Set("cursor", next)
 		}
 	}
 }
 
-// listPage returns one page and the cursor of the next, "" at the end.
-func listPage[T any](ctx context.Context, c *Client, path string, q url.Values) (page []T, next string, err error) {
-	resp, err := c.send(ctx, request{method: http.MethodGet, path: path, query: q})
-	if err != nil {
-		return nil, "", err
-	}
-	defer drain(resp.Body)
-	if err := json.NewDecoder(resp.Body).Decode(&page); err != nil {
-		return nil, "", c.broken(ctx, fmt.Errorf("list %s: %w", path, err))
-	}
-	return page, nextCursor(resp.Header.Values("Link")), nil
-}
-
-// nextCursor returns the cursor of the Link header (RFC 8288) that leads to the
-// next page. The rest of its URL is the one asked already, perhaps under a name
-// this side cannot resolve.
-func nextCursor(links []string) string {
-	for _, header := range links {
-		for entry := range strings.SplitSeq(header, ",") {
-			target, params, ok := strings.Cut(entry, ";")
-			if !ok || !strings.Contains(params, `rel="next"`) {
-				continue
-			}
-			u, err := url.Parse(strings.Trim(strings.TrimSpace(target), "<>"))
+// bundles turns what is on the wire into values.
+func bundles(wire iter.Seq2[wireBundle, error]) iter.Seq2[api.Bundle, error] {
+	return func(yield func(api.Bundle, error) bool) {
+		for w, err := range wire {
+			var b api.Bundle
 			if err == nil {
-				return u.Query().Get("cursor")
+				b, err = w.value()
+			}
+			if !yield(b, err) || err != nil {
+				return
 			}
 		}
 	}
-	return ""
+}
+
+// bundleOf returns the bundle that an answer shows, and its revision.
+func bundleOf(w wireBundle, h http.Header, err error) (api.Bundle, error) {
+	if err != nil {
+		return api.Bundle{}, err
+	}
+	b, err := w.value()
+	b.Revision = revisionOf(h)
+	return b, err
+}
+
+// Bundle implements [api.Bundles].
+func (c *Client) Bundle(ctx context.Context, id bundle.ID) (api.Bundle, error) {
+	var w wireBundle
+	h, err := c.exchange(ctx, request{method: http.MethodGet, path: bundlePath(id)}, &w)
+	return bundleOf(w, h, err)
+}
+
+// changeBundle sends a change whose answer is a bundle.
+func (c *Client) changeBundle(ctx context.Context, r request) (api.Bundle, error) {
+	var w wireBundle
+	h, err := c.change(ctx, r, &w)
+	return bundleOf(w, h, err)
+}
+
+// newBundle is what a bundle is made from, on the wire.
+type newBundle struct {
+	Collection  bundle.ID `json:"collection_uuid"`
+	Title       string    `json:"title"`
+	Slug        string    `json:"slug"`
+	Description string    `json:"description"`
+}
+
+// CreateBundle implements [api.Bundles].
+func (c *Client) CreateBundle(ctx context.Context, b api.NewBundle) (api.Bundle, error) {
+	return c.changeBundle(ctx, request{method: http.MethodPost, path: apiBase + "bundles", in: newBundle(b)})
+}
+
+// UpdateBundle implements [api.Bundles].
+func (c *Client) UpdateBundle(ctx context.Context, id bundle.ID, change api.BundleChange) (api.Bundle, error) {
+	return c.changeBundle(ctx, request{
+		method: http.MethodPatch, path: bundlePath(id), header: ifMatch(change.IfRevision),
+		in: struct {
+			Collection  *bundle.ID `json:"collection_uuid,omitempty"`
+			Title       *string    `json:"title,omitempty"`
+			Slug        *string    `json:"slug,omitempty"`
+			Description *string    `json:"description,omitempty"`
+		}{change.Collection, change.Title, change.Slug, change.Description},
+	})
+}
+
+// DeleteBundle implements [api.Bundles].
+func (c *Client) DeleteBundle(ctx context.Context, id bundle.ID) error {
+	_, err := c.change(ctx, request{method: http.MethodDelete, path: bundlePath(id)}, nil)
+	return err
+}
+
+// ForkBundle implements [api.Bundles].
+func (c *Client) ForkBundle(ctx context.Context, of bundle.ID, f api.Fork) (api.Bundle, error) {
+	return c.changeBundle(ctx, request{
+		method: http.MethodPost, path: bundlePath(of) + "/fork",
+		in: struct {
+			Version     uint64    `json:"version,omitempty"`
+			Collection  bundle.ID `json:"collection_uuid"`
+			Title       string    `json:"title,omitempty"`
+			Slug        string    `json:"slug,omitempty"`
+			Description *string   `json:"description,omitempty"`
+		}(f),
+	})
+}
+
+// Borrowers implements [api.Bundles].
+func (c *Client) Borrowers(ctx context.Context, id bundle.ID) iter.Seq2[api.Borrower, error] {
+	return list[api.Borrower](ctx, c, bundlePath(id)+"/borrowers", nil)
 }

@@ -1,10 +1,12 @@
 package client
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"testing"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 )
 
@@ -58,7 +60,7 @@ func TestCommitIsRepeatedUnderOneKey(t *testing.T) {
 		}
 		fmt.Fprint(w, `{"bundle_version":"http://h/api/v1/bundle_versions/x,7","updated_draft":""}`)
 	})
-	n, err := c.CommitDraft(t.Context(), bundle.NewID(), Commit{})
+	n, err := c.CommitDraft(t.Context(), bundle.NewID(), api.Commit{})
 	if err != nil || n != 7 {
 		t.Errorf("got %d, %v", n, err)
 	}
@@ -67,13 +69,39 @@ func TestCommitIsRepeatedUnderOneKey(t *testing.T) {
 	}
 }
 
-func TestNewestVersionIsReadFromItsURL(t *testing.T) {
-	for want, urls := range map[uint64][]string{
-		0: nil, 3: {"http://h/bundle_versions/u,1", "http://h/bundle_versions/u,3"},
+func TestABundlesURLsBecomeNumbersAndIDs(t *testing.T) {
+	draft := bundle.NewID()
+	for _, tt := range []struct {
+		body string
+		want string // versions and drafts; "" if it cannot be read
+	}{
+		{`{"versions":[],"drafts":{}}`, "[] map[]"},
+		{`{"versions":["http://h/x/bundle_versions/u,1","/u,3"],"drafts":{"work":"http://h/x/drafts/` + draft.String() + `"}}`,
+			"[1 3] map[work:" + draft.String() + "]"},
+		{`{"versions":["http://h/bundle_versions/u"]}`, ""},
+		{`{"drafts":{"work":"http://h/drafts/"}}`, ""},
 	} {
-		if got := (Bundle{Versions: urls}).Newest(); got != want {
-			t.Errorf("%q: got %d", urls, got)
+		c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("ETag", `"7"`)
+			fmt.Fprint(w, tt.body)
+		})
+		b, err := c.Bundle(t.Context(), bundle.NewID())
+		if got := fmt.Sprint(b.Versions, b.Drafts); (err != nil) != (tt.want == "") || err == nil && (got != tt.want || b.Revision != 7) {
+			t.Errorf("%s: got %s at %d, %v", tt.body, got, b.Revision, err)
 		}
+	}
+}
+
+func TestAPatchIsWrittenAsTheAPIReadsIt(t *testing.T) {
+	stored, target := bundle.DigestOf(nil), bundle.NewID()
+	got, err := json.Marshal(wireOf(api.Patch{
+		Files: map[string]api.FileEdit{"d": {Delete: true}, "e": {}, "i": {Content: []byte("text")}, "s": {Stored: stored}},
+		Links: map[string]api.LinkEdit{"d": {Delete: true}, "l": {Bundle: target, Version: 3}},
+	}))
+	want := `{"files":{"d":null,"e":"","i":"dGV4dA==","s":{"digest":"` + stored.String() + `"}},` +
+		`"links":{"d":null,"l":{"bundle_uuid":"` + target.String() + `","version":3}}}`
+	if err != nil || string(got) != want {
+		t.Errorf("got  %s, %v\nwant %s", got, err, want)
 	}
 }
 

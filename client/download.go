@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 )
 
@@ -25,7 +26,7 @@ type DownloadOptions struct {
 	Progress func(Progress)
 }
 
-// Downloaded is what [Client.Download] did.
+// Downloaded is what [Download] did.
 type Downloaded struct {
 	Bundle  bundle.ID `json:"bundle"`
 	Version uint64    `json:"version"`
@@ -39,9 +40,12 @@ type Downloaded struct {
 // appears whole or not at all; nothing is written outside dir, through links
 // neither. What is there with the right content is not fetched again, and files
 // that the version does not have stay.
-func (c *Client) Download(ctx context.Context, b bundle.ID, number uint64, dir string, opts DownloadOptions) (Downloaded, error) {
+func Download(ctx context.Context, store interface {
+	api.Bundles
+	api.Versions
+}, b bundle.ID, number uint64, dir string, opts DownloadOptions) (Downloaded, error) {
 	if number == 0 {
-		found, err := c.Bundle(ctx, b)
+		found, err := store.Bundle(ctx, b)
 		if err != nil {
 			return Downloaded{}, err
 		}
@@ -49,7 +53,7 @@ func (c *Client) Download(ctx context.Context, b bundle.ID, number uint64, dir s
 			return Downloaded{}, bundle.Errorf(bundle.KindNotFound, "bundle %s has no version yet", b)
 		}
 	}
-	version, err := c.Version(ctx, b, number)
+	version, err := store.Version(ctx, b, number)
 	if err != nil {
 		return Downloaded{}, err
 	}
@@ -64,14 +68,14 @@ func (c *Client) Download(ctx context.Context, b bundle.ID, number uint64, dir s
 	if err != nil {
 		return Downloaded{}, fmt.Errorf("folder for the files: %w", err)
 	}
-	d := &download{c: c, root: root, version: version, opts: opts, track: &tracker{tell: opts.Progress}}
+	d := &download{store: store, root: root, version: version, opts: opts, track: &tracker{tell: opts.Progress}}
 	out, err := d.run(ctx, paths)
 	return out, errors.Join(err, root.Close())
 }
 
 // checkedPaths returns the paths, sorted, if all of them can be written to a
 // folder.
-func checkedPaths(files map[string]File) ([]string, error) {
+func checkedPaths(files map[string]api.File) ([]string, error) {
 	paths := make([]string, 0, len(files))
 	for p := range files {
 		if err := bundle.CheckPath(p); err != nil {
@@ -88,9 +92,9 @@ func checkedPaths(files map[string]File) ([]string, error) {
 
 // download is one call of Download.
 type download struct {
-	c       *Client
+	store   api.Versions
 	root    *os.Root
-	version Version
+	version api.Version
 	opts    DownloadOptions
 	track   *tracker
 }
@@ -128,7 +132,7 @@ func (d *download) run(ctx context.Context, paths []string) (Downloaded, error) 
 }
 
 // file makes sure that one file is there, and returns whether it was fetched.
-func (d *download) file(ctx context.Context, name string, want File) (fetched bool, err error) {
+func (d *download) file(ctx context.Context, name string, want api.File) (fetched bool, err error) {
 	same, err := d.present(name, want)
 	if err != nil {
 		return false, err
@@ -150,7 +154,7 @@ func (d *download) file(ctx context.Context, name string, want File) (fetched bo
 
 // present reports whether the file is there with the right content. Another
 // content is an error unless it may be overwritten.
-func (d *download) present(name string, want File) (bool, error) {
+func (d *download) present(name string, want api.File) (bool, error) {
 	info, err := d.root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -178,12 +182,12 @@ func (d *download) present(name string, want File) (bool, error) {
 }
 
 // fetch writes one file beside its place and moves it there once it is checked.
-func (d *download) fetch(ctx context.Context, name string, want File) (err error) {
-	body, err := d.c.OpenVersionFile(ctx, d.version.Bundle, d.version.Number, name, Range{})
+func (d *download) fetch(ctx context.Context, name string, want api.File) (err error) {
+	body, err := d.store.OpenVersionFile(ctx, d.version.Bundle, d.version.Number, name, api.Range{})
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	defer drain(body)
+	defer func() { _ = body.Close() }() // nothing was written to it
 	temp := path.Join(path.Dir(name), ".blockstored-"+bundle.NewID().String())
 	file, err := d.root.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if err != nil {
@@ -198,7 +202,7 @@ func (d *download) fetch(ctx context.Context, name string, want File) (err error
 	}()
 	hash := bundle.NewHasher()
 	source := &meter{r: io.LimitReader(body, want.Size+1), add: func(n int64) { added += n; d.track.add(0, n) }}
-	err = d.copy(ctx, io.MultiWriter(file, hash), source)
+	err = copyContent(ctx, io.MultiWriter(file, hash), source)
 	if err := errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -212,14 +216,17 @@ func (d *download) fetch(ctx context.Context, name string, want File) (err error
 	return nil
 }
 
-// copy tells a failure to read, which may pass, from a failure to write.
-func (d *download) copy(ctx context.Context, to io.Writer, from io.Reader) error {
+// copyContent tells a failure to read, which may pass, from a failure to write.
+func copyContent(ctx context.Context, to io.Writer, from io.Reader) error {
 	source := &failingReader{r: from}
 	_, err := io.Copy(to, source)
-	if source.err != nil {
-		return d.c.broken(ctx, source.err)
+	switch {
+	case source.err == nil:
+		return err
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
-	return err
+	return bundle.Errorf(bundle.KindUnavailable, "the content broke off: %w", source.err)
 }
 
 // failingReader remembers why reading failed.
@@ -228,6 +235,7 @@ type failingReader struct {
 	err error
 }
 
+// Read implements io.Reader.
 func (f *failingReader) Read(p []byte) (int, error) {
 	n, err := f.r.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 )
 
@@ -26,10 +27,10 @@ func version(files map[string]string, content func(w http.ResponseWriter, path s
 			content(w, path)
 			return
 		}
-		v := Version{Number: 1, Snapshot: Snapshot{Files: map[string]File{}}}
+		v := api.Version{Number: 1, Snapshot: api.Snapshot{Files: map[string]api.File{}}}
 		for path, text := range files {
 			blob := bundle.BlobOf([]byte(text))
-			v.Snapshot.Files[path] = File{Size: blob.Size, Hash: blob.Hash}
+			v.Snapshot.Files[path] = api.File{Size: blob.Size, Hash: blob.Hash}
 		}
 		_ = json.NewEncoder(w).Encode(v)
 	}
@@ -43,7 +44,7 @@ func TestDownloadRefusesPathsThatLeaveTheFolder(t *testing.T) {
 	for _, path := range []string{"../x", "/x", "a/../../x", `a\b`, "a//b", "", "./x"} {
 		dir := filepath.Join(t.TempDir(), "in")
 		c := serve(t, honest(map[string]string{path: "evil", "good": "x"}))
-		_, err := c.Download(t.Context(), bundle.NewID(), 1, dir, DownloadOptions{})
+		_, err := Download(t.Context(), c, bundle.NewID(), 1, dir, DownloadOptions{})
 		if !bundle.IsKind(err, bundle.KindInvalid) {
 			t.Errorf("%q: got %v", path, err)
 		}
@@ -65,7 +66,7 @@ func TestDownloadDoesNotFollowLinksOutOfTheFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := serve(t, honest(map[string]string{"a/b": "evil"}))
-	if _, err := c.Download(t.Context(), bundle.NewID(), 1, dir, DownloadOptions{Overwrite: true}); err == nil {
+	if _, err := Download(t.Context(), c, bundle.NewID(), 1, dir, DownloadOptions{Overwrite: true}); err == nil {
 		t.Error("accepted")
 	}
 	if entries, err := os.ReadDir(outside); err != nil || len(entries) != 0 {
@@ -77,7 +78,7 @@ func TestDownloadWritesNothingWrong(t *testing.T) {
 	for name, sent := range map[string]string{"other bytes": "CONTENT", "longer": "content and more", "shorter": "cont"} {
 		dir := t.TempDir()
 		c := serve(t, version(map[string]string{"f": "content"}, func(w http.ResponseWriter, _ string) { _, _ = w.Write([]byte(sent)) }))
-		_, err := c.Download(t.Context(), bundle.NewID(), 1, dir, DownloadOptions{})
+		_, err := Download(t.Context(), c, bundle.NewID(), 1, dir, DownloadOptions{})
 		if !bundle.IsKind(err, bundle.KindCorrupt) {
 			t.Errorf("%s: got %v", name, err)
 		}
@@ -99,7 +100,7 @@ func TestDownloadTriesABrokenTransferAgain(t *testing.T) {
 	}))
 	dir := t.TempDir()
 	var last Progress
-	done, err := c.Download(t.Context(), bundle.NewID(), 1, dir, DownloadOptions{Progress: func(p Progress) { last = p }})
+	done, err := Download(t.Context(), c, bundle.NewID(), 1, dir, DownloadOptions{Progress: func(p Progress) { last = p }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,11 +120,11 @@ func TestDownloadKeepsWhatIsThere(t *testing.T) {
 		}
 	}
 	c := serve(t, honest(map[string]string{"same": "1", "other": "2"}))
-	_, err := c.Download(t.Context(), bundle.NewID(), 1, dir, DownloadOptions{})
+	_, err := Download(t.Context(), c, bundle.NewID(), 1, dir, DownloadOptions{})
 	if !bundle.IsKind(err, bundle.KindConflict) {
 		t.Errorf("got %v", err)
 	}
-	done, err := c.Download(t.Context(), bundle.NewID(), 1, dir, DownloadOptions{Overwrite: true})
+	done, err := Download(t.Context(), c, bundle.NewID(), 1, dir, DownloadOptions{Overwrite: true})
 	if err != nil || done.Fetched != 1 {
 		t.Errorf("got %+v, %v", done, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 )
 
@@ -19,7 +20,8 @@ const maxErrorBody = 1 << 20
 const errorHeader = "Blockstored-Error"
 
 // readError makes an error of a refusal. Its kind is what the server names, or
-// what the status says; what the body has beside the message is in Fields.
+// what the status says; what the body has beside the message is in Fields, or in
+// an *api.ConflictError.
 func readError(resp *http.Response) error {
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	if err != nil {
@@ -41,6 +43,12 @@ func readError(resp *http.Response) error {
 	}
 	if wait := resp.Header.Get("Retry-After"); wait != "" {
 		e.Fields["retry_after"] = wait
+	}
+	var conflict struct {
+		Conflicts []api.Conflict `json:"conflicts"`
+	}
+	if e.Kind == bundle.KindConflict && json.Unmarshal(raw, &conflict) == nil && conflict.Conflicts != nil {
+		return &api.ConflictError{Conflicts: conflict.Conflicts, Err: e}
 	}
 	return e
 }
@@ -77,29 +85,11 @@ func readErrorFields(e *bundle.Error, body map[string]any) {
 				}
 			}
 		case []any:
-			e.Fields[key] = joinTexts(value)
-			if key == "conflicts" {
-				e.Fields[key] = joinConflicts(value)
+			if key != "conflicts" {
+				e.Fields[key] = joinTexts(value)
 			}
 		}
 	}
-}
-
-// joinConflicts makes one line of the paths and links that two commits changed.
-func joinConflicts(values []any) string {
-	var texts []string
-	for _, v := range values {
-		c, _ := v.(map[string]any)
-		what, _ := c["path"].(string)
-		if link, ok := c["link"].(string); ok {
-			what = "link " + link
-		}
-		if kind, ok := c["kind"].(string); ok {
-			what += " (" + strings.ReplaceAll(kind, "_", " ") + ")"
-		}
-		texts = append(texts, what)
-	}
-	return strings.Join(texts, ", ")
 }
 
 func joinTexts(values []any) string {

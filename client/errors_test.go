@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 )
 
@@ -33,7 +35,7 @@ func TestRefusalsBecomeErrorsWithKindAndText(t *testing.T) {
 			map[string]string{"primary": "north", "primary_url": "https://n"}},
 		{"finer than the status", 409, "blob_gone", `{"detail":"Gone."}`, bundle.KindBlobGone, "Gone.", nil},
 		{"conflicts", 409, "conflict", `{"detail":"Both.","conflicts":[{"path":"a/b","kind":"changed"},{"link":"l","kind":"deleted"},{"path":"c","kind":"file_and_folder"}]}`,
-			bundle.KindConflict, "Both.", map[string]string{"conflicts": "a/b (changed), link l (deleted), c (file and folder)"}},
+			bundle.KindConflict, "Both.", nil},
 		{"not JSON", 502, "", `<html>`, bundle.KindUnavailable, "the server answered 502 Bad Gateway", nil},
 		{"redirect", 302, "", ``, bundle.KindOther, "the server answered 302 Found: is this the address of a blockstored?", nil},
 		{"empty", 507, "no_space", ``, bundle.KindNoSpace, "the server answered 507 Insufficient Storage", nil},
@@ -61,6 +63,25 @@ func TestRefusalsBecomeErrorsWithKindAndText(t *testing.T) {
 				t.Errorf("got fields %q, want %q", e.Fields, tt.fields)
 			}
 		})
+	}
+}
+
+func TestAConflictListsWhatCollides(t *testing.T) {
+	body := `{"detail":"Both.","conflicts":[{"path":"a/b","kind":"changed"},{"link":"l","kind":"deleted"}]}`
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Blockstored-Error", "conflict")
+		w.WriteHeader(http.StatusConflict)
+		_, _ = w.Write([]byte(body))
+	})
+	_, err := c.CommitDraft(t.Context(), bundle.NewID(), api.Commit{})
+	conflict, ok := errors.AsType[*api.ConflictError](err)
+	if !ok || !slices.Equal(conflict.Conflicts, []api.Conflict{{Path: "a/b", Kind: "changed"}, {Link: "l", Kind: "deleted"}}) {
+		t.Errorf("got %#v", err)
+	}
+	body = `{"detail":"Taken."}`
+	_, err = c.CommitDraft(t.Context(), bundle.NewID(), api.Commit{})
+	if _, ok := errors.AsType[*api.ConflictError](err); ok || !bundle.IsKind(err, bundle.KindConflict) {
+		t.Errorf("a conflict of another kind became %#v", err)
 	}
 }
 
@@ -109,7 +130,7 @@ func TestTokenIsSentToTheInstanceOnly(t *testing.T) {
 	if err := c.Healthy(t.Context()); err == nil {
 		t.Error("a redirect was followed")
 	}
-	r, err := c.OpenURL(t.Context(), c.base.String()+"files/x", Range{})
+	r, err := c.OpenURL(t.Context(), c.base.String()+"files/x", api.Range{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,17 +2,19 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 )
 
-// Missing returns which of the blobs the instance does not have, at most
-// 100 000 at once, in the order asked.
-func (c *Client) Missing(ctx context.Context, ds []bundle.Digest) ([]bundle.Digest, error) {
+// MissingBlobs implements [api.Blobs].
+func (c *Client) MissingBlobs(ctx context.Context, ds []bundle.Digest) ([]bundle.Digest, error) {
 	in := struct {
 		Digests []bundle.Digest `json:"digests"`
 	}{ds}
@@ -23,73 +25,90 @@ func (c *Client) Missing(ctx context.Context, ds []bundle.Digest) ([]bundle.Dige
 	return out.Missing, err
 }
 
-// SendFrames stores small blobs: r is their frames, one after the other, and
-// length their bytes, -1 if that is not known. It returns the number stored. On
-// an error some of them may be stored.
-func (c *Client) SendFrames(ctx context.Context, r io.Reader, length int64) (int, error) {
+// StoreFrames implements [api.Blobs].
+func (c *Client) StoreFrames(ctx context.Context, r io.Reader, length int64) (stored int, err error) {
 	var out struct {
 		Stored int `json:"stored"`
 	}
-	err := c.call(ctx, request{
-		method: http.MethodPost, path: apiBase + "blobs", body: r, length: length,
-		mediaType: "application/vnd.blockstored.frames",
-	}, &out)
+	err = c.call(ctx, upload(http.MethodPost, apiBase+"blobs", "application/vnd.blockstored.frames", r, length), &out)
 	return out.Stored, err
 }
 
-// SendBlob stores one blob of any size, streamed. The instance refuses bytes
-// that do not match the digest.
-func (c *Client) SendBlob(ctx context.Context, d bundle.Digest, r io.Reader, size int64) error {
-	return c.call(ctx, request{
-		method: http.MethodPut, path: apiBase + "blobs/" + d.String(), body: r, length: size,
-		mediaType: "application/octet-stream",
-	}, nil)
+// StoreBlob implements [api.Blobs].
+func (c *Client) StoreBlob(ctx context.Context, d bundle.Digest, r io.Reader, size int64) error {
+	return c.call(ctx, upload(http.MethodPut, apiBase+"blobs/"+d.String(), "application/octet-stream", r, size), nil)
 }
 
-// PutDraftFile streams a file of any size into a draft. The size may be -1.
-func (c *Client) PutDraftFile(ctx context.Context, draft bundle.ID, path string, r io.Reader, size int64) error {
-	return c.call(ctx, request{
-		method: http.MethodPut, path: draftPath(draft) + "/files/" + escapePath(path), body: r, length: size,
-		mediaType: "application/octet-stream",
-	}, nil)
+// PutDraftFile implements [api.Drafts].
+func (c *Client) PutDraftFile(ctx context.Context, id bundle.ID, path string, r io.Reader, size int64) error {
+	_, err := c.change(ctx, upload(http.MethodPut, draftFilePath(id, path), "application/octet-stream", r, size), nil)
+	return err
 }
 
-// DeleteDraftFile removes a file from a draft.
-func (c *Client) DeleteDraftFile(ctx context.Context, draft bundle.ID, path string) error {
-	return c.call(ctx, request{method: http.MethodDelete, path: draftPath(draft) + "/files/" + escapePath(path)}, nil)
+// DeleteDraftFile implements [api.Drafts].
+func (c *Client) DeleteDraftFile(ctx context.Context, id bundle.ID, path string) error {
+	_, err := c.change(ctx, request{method: http.MethodDelete, path: draftFilePath(id, path)}, nil)
+	return err
 }
 
-// Range is a stretch of a file. The zero Range is the whole file.
-type Range struct {
-	Offset int64 // bytes
-	Length int64 // bytes, 0 for all that follows
+func draftFilePath(id bundle.ID, path string) string {
+	return draftPath(id) + "/files/" + escapePath(path)
 }
 
-func (r Range) header() map[string]string {
+// upload is a request with a body that the caller streams.
+func upload(method, path, mediaType string, r io.Reader, length int64) request {
+	return request{method: method, path: path, body: source{api.Sized(r, length)}, length: length, mediaType: mediaType}
+}
+
+// source marks what goes wrong with reading a body to send as the caller's own
+// affair.
+type source struct{ r io.Reader }
+
+// Read implements io.Reader.
+func (s source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &sourceError{err}
+	}
+	return n, err
+}
+
+// sourceError is a failure to read a body to send.
+type sourceError struct{ err error }
+
+// Error returns the text of the failure.
+func (e *sourceError) Error() string { return e.err.Error() }
+
+// Unwrap returns the failure.
+func (e *sourceError) Unwrap() error { return e.err }
+
+// rangeHeader asks for a stretch of a file.
+func rangeHeader(r api.Range) map[string]string {
 	switch {
-	case r == Range{}:
+	case r == api.Range{}:
 		return nil
-	case r.Length == 0:
+	case r.Length == 0, r.Length > math.MaxInt64-r.Offset:
 		return map[string]string{"Range": fmt.Sprintf("bytes=%d-", r.Offset)}
 	}
 	return map[string]string{"Range": fmt.Sprintf("bytes=%d-%d", r.Offset, r.Offset+r.Length-1)}
 }
 
-// OpenVersionFile opens a file of a version. The caller closes the reader,
-// which fails with io.ErrUnexpectedEOF if the answer breaks off. A range beyond
-// the end of the file is of [bundle.KindInvalid].
-func (c *Client) OpenVersionFile(ctx context.Context, b bundle.ID, n uint64, path string, r Range) (io.ReadCloser, error) {
+// OpenVersionFile implements [api.Versions].
+func (c *Client) OpenVersionFile(ctx context.Context, b bundle.ID, n uint64, path string, r api.Range) (io.ReadCloser, error) {
 	return c.openFile(ctx, versionPath(b, n)+"/files/"+escapePath(path), r)
 }
 
-// OpenDraftFile opens a file of a draft; see [Client.OpenVersionFile].
-func (c *Client) OpenDraftFile(ctx context.Context, draft bundle.ID, path string, r Range) (io.ReadCloser, error) {
-	return c.openFile(ctx, draftPath(draft)+"/files/"+escapePath(path), r)
+// OpenDraftFile implements [api.Drafts].
+func (c *Client) OpenDraftFile(ctx context.Context, id bundle.ID, path string, r api.Range) (io.ReadCloser, error) {
+	return c.openFile(ctx, draftFilePath(id, path), r)
 }
 
 // OpenURL opens a file by the URL that a version or draft shows for it. The
 // token is not sent: such URLs are signed.
-func (c *Client) OpenURL(ctx context.Context, fileURL string, r Range) (io.ReadCloser, error) {
+func (c *Client) OpenURL(ctx context.Context, fileURL string, r api.Range) (io.ReadCloser, error) {
+	if err := r.Check(); err != nil {
+		return nil, err
+	}
 	u, err := url.Parse(fileURL)
 	if err != nil || u.Host == "" {
 		return nil, bundle.Errorf(bundle.KindInvalid, "%q is not the URL of a file", fileURL)
@@ -98,7 +117,7 @@ func (c *Client) OpenURL(ctx context.Context, fileURL string, r Range) (io.ReadC
 	if err != nil {
 		return nil, bundle.Errorf(bundle.KindInvalid, "%q is not the URL of a file: %w", fileURL, err)
 	}
-	for name, value := range r.header() {
+	for name, value := range rangeHeader(r) {
 		req.Header.Set(name, value)
 	}
 	resp, err := c.http.Do(req)
@@ -108,26 +127,37 @@ func (c *Client) OpenURL(ctx context.Context, fileURL string, r Range) (io.ReadC
 	return c.content(resp, r)
 }
 
-func (c *Client) openFile(ctx context.Context, path string, r Range) (io.ReadCloser, error) {
+func (c *Client) openFile(ctx context.Context, path string, r api.Range) (io.ReadCloser, error) {
+	if err := r.Check(); err != nil {
+		return nil, err
+	}
 	header := map[string]string{"Accept": "*/*"}
-	for name, value := range r.header() {
+	for name, value := range rangeHeader(r) {
 		header[name] = value
 	}
-	resp, err := c.send(ctx, request{method: http.MethodGet, path: path, header: header})
+	req, err := c.build(ctx, request{method: http.MethodGet, path: path, header: header})
 	if err != nil {
 		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.unreachable(ctx, err)
 	}
 	return c.content(resp, r)
 }
 
 // content returns the body of an answer that holds what was asked for.
-func (c *Client) content(resp *http.Response, r Range) (io.ReadCloser, error) {
-	if resp.StatusCode/100 != 2 {
+func (c *Client) content(resp *http.Response, r api.Range) (io.ReadCloser, error) {
+	empty := resp.StatusCode == http.StatusOK && resp.ContentLength == 0 // no range of it can be answered
+	switch {
+	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable, empty && r.Offset > 0:
+		drain(resp.Body)
+		return nil, api.NoSuchRange(r)
+	case resp.StatusCode/100 != 2:
 		defer drain(resp.Body)
 		return nil, readError(resp)
-	}
-	if r != (Range{}) && resp.StatusCode != http.StatusPartialContent {
-		defer drain(resp.Body)
+	case r != api.Range{} && resp.StatusCode != http.StatusPartialContent && !empty:
+		drain(resp.Body)
 		return nil, bundle.Errorf(bundle.KindOther, "%s answered a range with %s", c.where, resp.Status)
 	}
 	return resp.Body, nil

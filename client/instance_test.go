@@ -11,6 +11,7 @@ import (
 	"testing/fstest"
 
 	"github.com/blockstored/blockstored"
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/client"
 )
@@ -66,7 +67,7 @@ func publishNew(t *testing.T, c *client.Client, fsys fstest.MapFS) client.Publis
 	if err != nil {
 		t.Fatal(err)
 	}
-	done, err := c.Publish(t.Context(), fsys, client.PublishOptions{Collection: collection.UUID, Title: "Mechanics"})
+	done, err := client.Publish(t.Context(), c, fsys, client.PublishOptions{Collection: collection.ID, Title: "Mechanics"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,8 +94,8 @@ func TestPublishLeavesNoDraftAndTheExactFolder(t *testing.T) {
 	large := strings.Repeat("0123456789", 100_000)
 	done := publishNew(t, c, files("a", "1", "d/large", large, "path", "file"))
 	var stages []client.Stage
-	next, err := c.Publish(t.Context(), files("a", "1", "path/now a folder?#%", "x", "d/large", large), client.PublishOptions{
-		Bundle: done.Bundle, Commit: client.Commit{ChangeDescription: "moved"},
+	next, err := client.Publish(t.Context(), c, files("a", "1", "path/now a folder?#%", "x", "d/large", large), client.PublishOptions{
+		Bundle: done.Bundle, Commit: api.Commit{ChangeDescription: "moved"},
 		Progress: func(p client.Progress) {
 			if len(stages) == 0 || stages[len(stages)-1] != p.Stage {
 				stages = append(stages, p.Stage)
@@ -115,7 +116,7 @@ func TestPublishLeavesNoDraftAndTheExactFolder(t *testing.T) {
 		t.Errorf("version %+v, %v", v, err)
 	}
 	var listed []uint64
-	for v, err := range c.Versions(t.Context(), done.Bundle) {
+	for v, err := range c.Versions(t.Context(), api.VersionFilter{Bundle: done.Bundle}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,11 +125,11 @@ func TestPublishLeavesNoDraftAndTheExactFolder(t *testing.T) {
 	if !slices.Equal(listed, []uint64{1, 2}) {
 		t.Errorf("versions %v", listed)
 	}
-	r, err := c.OpenVersionFile(t.Context(), done.Bundle, 2, "path/now a folder?#%", client.Range{})
+	r, err := c.OpenVersionFile(t.Context(), done.Bundle, 2, "path/now a folder?#%", api.Range{})
 	if got := content(t, r, err); got != "x" {
 		t.Errorf("got %q", got)
 	}
-	for _, rng := range []client.Range{{Offset: 5, Length: 10}, {Offset: int64(len(large)) - 3}, {Length: 4}} {
+	for _, rng := range []api.Range{{Offset: 5, Length: 10}, {Offset: int64(len(large)) - 3}, {Length: 4}} {
 		want := large[rng.Offset:]
 		if rng.Length > 0 {
 			want = want[:rng.Length]
@@ -138,7 +139,7 @@ func TestPublishLeavesNoDraftAndTheExactFolder(t *testing.T) {
 			t.Errorf("%+v: got %q", rng, got)
 		}
 	}
-	r, err = c.OpenURL(t.Context(), v.Snapshot.Files["a"].URL, client.Range{})
+	r, err = c.OpenURL(t.Context(), v.Snapshot.Files["a"].URL, api.Range{})
 	if got := content(t, r, err); got != "1" {
 		t.Errorf("by URL: got %q", got)
 	}
@@ -160,22 +161,22 @@ func TestPublishRefusesBeforeItSendsOrMakesAnything(t *testing.T) {
 		kind bundle.Kind
 	}{
 		"nowhere":          {files("a", "2"), client.PublishOptions{}, bundle.KindInvalid},
-		"no title":         {files("a", "2"), client.PublishOptions{Collection: other.UUID}, bundle.KindInvalid},
-		"no files":         {files(), client.PublishOptions{Collection: other.UUID, Title: "x"}, bundle.KindInvalid},
-		"bad name":         {files(`a\b`, "2"), client.PublishOptions{Collection: other.UUID, Title: "x"}, bundle.KindInvalid},
+		"no title":         {files("a", "2"), client.PublishOptions{Collection: other.ID}, bundle.KindInvalid},
+		"no files":         {files(), client.PublishOptions{Collection: other.ID, Title: "x"}, bundle.KindInvalid},
+		"bad name":         {files(`a\b`, "2"), client.PublishOptions{Collection: other.ID, Title: "x"}, bundle.KindInvalid},
 		"no collection":    {files("a", "2"), client.PublishOptions{Collection: bundle.NewID(), Title: "x"}, bundle.KindNotFound},
 		"no bundle":        {files("a", "2"), client.PublishOptions{Bundle: bundle.NewID()}, bundle.KindNotFound},
-		"other collection": {files("a", "2"), client.PublishOptions{Bundle: done.Bundle, Collection: other.UUID}, bundle.KindInvalid},
-		"refused bundle":   {files("a", "2"), client.PublishOptions{Collection: other.UUID, Title: "x", Slug: "no slug"}, bundle.KindInvalid},
-		"refused commit": {files("a", "2"), client.PublishOptions{Collection: other.UUID, Title: "x",
-			Commit: client.Commit{Redistribute: "perhaps"}}, bundle.KindInvalid},
+		"other collection": {files("a", "2"), client.PublishOptions{Bundle: done.Bundle, Collection: other.ID}, bundle.KindInvalid},
+		"refused bundle":   {files("a", "2"), client.PublishOptions{Collection: other.ID, Title: "x", Slug: "no slug"}, bundle.KindInvalid},
+		"refused commit": {files("a", "2"), client.PublishOptions{Collection: other.ID, Title: "x",
+			Commit: api.Commit{Redistribute: "perhaps"}}, bundle.KindInvalid},
 	} {
-		if out, err := c.Publish(t.Context(), tt.fsys, tt.opts); !bundle.IsKind(err, tt.kind) {
+		if out, err := client.Publish(t.Context(), c, tt.fsys, tt.opts); !bundle.IsKind(err, tt.kind) {
 			t.Errorf("%s: got %+v, %v", name, out, err)
 		}
 	}
 	n := 0
-	for range c.Bundles(t.Context(), client.BundleFilter{}) {
+	for range c.Bundles(t.Context(), api.BundleFilter{}) {
 		n++
 	}
 	if n != 1 {
@@ -193,7 +194,7 @@ func TestPublishersOfOneBundleLoseNothing(t *testing.T) {
 	for i := range publishers {
 		wg.Go(func() {
 			text := fmt.Sprint("by ", i)
-			out, err := c.Publish(t.Context(), files("a", text), client.PublishOptions{Bundle: done.Bundle})
+			out, err := client.Publish(t.Context(), c, files("a", text), client.PublishOptions{Bundle: done.Bundle})
 			if err != nil && !bundle.IsKind(err, bundle.KindConflict) {
 				t.Errorf("%d: %v", i, err)
 			}
@@ -212,7 +213,7 @@ func TestPublishersOfOneBundleLoseNothing(t *testing.T) {
 		t.Error("nobody published")
 	}
 	for n, want := range published {
-		r, err := c.OpenVersionFile(t.Context(), done.Bundle, n, "a", client.Range{})
+		r, err := c.OpenVersionFile(t.Context(), done.Bundle, n, "a", api.Range{})
 		if got := content(t, r, err); got != want {
 			t.Errorf("version %d holds %q, not %q", n, got, want)
 		}
@@ -229,38 +230,39 @@ func TestDraftsAreEditedFileByFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, step := range []func() error{
-		func() error { return c.PutDraftFile(ctx, draft.UUID, "new file", strings.NewReader("3"), -1) },
-		func() error { return c.DeleteDraftFile(ctx, draft.UUID, "b") },
+		func() error { return c.PutDraftFile(ctx, draft.ID, "new file", strings.NewReader("3"), -1) },
+		func() error { return c.DeleteDraftFile(ctx, draft.ID, "b") },
 		func() error {
-			return c.PatchDraft(ctx, draft.UUID, client.Patch{
-				Links: map[string]*client.LinkTarget{"l": {Bundle: target.Bundle, Version: 1}},
+			_, err := c.PatchDraft(ctx, draft.ID, api.Patch{
+				Links: map[string]api.LinkEdit{"l": {Bundle: target.Bundle, Version: 1}},
 			})
+			return err
 		},
 	} {
 		if err := step(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	d, err := c.Draft(ctx, draft.UUID)
+	d, err := c.Draft(ctx, draft.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := d.StagedView; len(s.Files) != 2 || !s.Files["new file"].Modified || s.Files["a"].Modified || s.Links["l"].Direct.Version != 1 || s.Base == nil {
+	if s := d.Staged; len(s.Files) != 2 || !s.Files["new file"].Modified || s.Files["a"].Modified || s.Links["l"].Direct.Version != 1 || s.Base == nil {
 		t.Errorf("draft %+v", s)
 	}
-	r, err := c.OpenDraftFile(ctx, draft.UUID, "new file", client.Range{})
+	r, err := c.OpenDraftFile(ctx, draft.ID, "new file", api.Range{})
 	if got := content(t, r, err); got != "3" {
 		t.Errorf("got %q", got)
 	}
-	n, err := c.CommitDraft(ctx, draft.UUID, client.Commit{})
+	n, err := c.CommitDraft(ctx, draft.ID, api.Commit{})
 	if err != nil || n != 2 {
 		t.Errorf("commit: %d, %v", n, err)
 	}
-	if _, err := c.CommitDraft(ctx, draft.UUID, client.Commit{}); !bundle.IsKind(err, bundle.KindInvalid) {
+	if _, err := c.CommitDraft(ctx, draft.ID, api.Commit{}); !bundle.IsKind(err, bundle.KindInvalid) {
 		t.Errorf("an empty commit: %v", err)
 	}
 	unknown := bundle.DigestOf([]byte("never sent"))
-	err = c.PatchDraft(ctx, draft.UUID, client.Patch{Files: map[string]*client.Stored{"x": {Digest: unknown, Size: 10}}})
+	_, err = c.PatchDraft(ctx, draft.ID, api.Patch{Files: map[string]api.FileEdit{"x": {Stored: unknown}}})
 	if !bundle.IsKind(err, bundle.KindBlobGone) {
 		t.Errorf("an unknown blob: %v", err)
 	}
@@ -271,15 +273,15 @@ func TestRolesAndChosenIDs(t *testing.T) {
 	ctx := t.Context()
 	id := bundle.NewID()
 	collection, err := admin.CreateCollectionWithID(ctx, id, "Chosen")
-	if err != nil || collection.UUID != id {
+	if err != nil || collection.ID != id {
 		t.Errorf("got %v, %v", collection, err)
 	}
 	if _, err := admin.CreateCollectionWithID(ctx, id, "Again"); !bundle.IsKind(err, bundle.KindConflict) {
 		t.Errorf("twice: %v", err)
 	}
 	chosen := bundle.NewID()
-	b, err := admin.CreateBundleWithID(ctx, chosen, client.NewBundle{CollectionUUID: id, Title: "B", Slug: "b"})
-	if err != nil || b.UUID != chosen {
+	b, err := admin.CreateBundleWithID(ctx, chosen, api.NewBundle{Collection: id, Title: "B", Slug: "b"})
+	if err != nil || b.ID != chosen {
 		t.Errorf("got %v, %v", b, err)
 	}
 	if _, err := writer.Tokens(ctx); !bundle.IsKind(err, bundle.KindForbidden) {
@@ -308,7 +310,7 @@ func TestAnInterruptedPublishLeavesNothingBehind(t *testing.T) {
 	_, c := open(t)
 	done := publishNew(t, c, files("a", "1"))
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := c.Publish(ctx, files("a", "2"), client.PublishOptions{Bundle: done.Bundle, Progress: func(p client.Progress) {
+	_, err := client.Publish(ctx, c, files("a", "2"), client.PublishOptions{Bundle: done.Bundle, Progress: func(p client.Progress) {
 		if p.Stage == client.StageSending {
 			cancel()
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 )
 
@@ -35,13 +36,13 @@ type PublishOptions struct {
 	// Title of a new bundle, required for one; Slug is made from it if empty.
 	Title, Slug, Description string
 	// Commit is what the version's record says.
-	Commit Commit
+	Commit api.Commit
 	// Progress is told how far it is, often, by one goroutine at a time; nil
 	// for nobody.
 	Progress func(Progress)
 }
 
-// Published is what [Client.Publish] did.
+// Published is what [Publish] did.
 type Published struct {
 	Bundle  bundle.ID `json:"bundle"`
 	Version uint64    `json:"version"`
@@ -69,7 +70,7 @@ type Published struct {
 
 // publication is one call of Publish.
 type publication struct {
-	c      *Client
+	store  api.Store
 	fsys   fs.FS
 	opts   PublishOptions
 	track  *tracker
@@ -88,11 +89,12 @@ type publication struct {
 //
 // The error is of [bundle.KindConflict] if somebody else published the same
 // paths meanwhile or a file changed while it was read.
-func (c *Client) Publish(ctx context.Context, fsys fs.FS, opts PublishOptions) (Published, error) {
+func Publish(ctx context.Context, store api.Store, fsys fs.FS, opts PublishOptions) (Published, error) {
+	ctx = api.WithIdempotencyKey(ctx, "") // of one call, which this is not
 	track := &tracker{tell: opts.Progress}
 	p := &publication{
-		c: c, fsys: fsys, opts: opts, track: track,
-		upload: &uploader{c: c, fsys: fsys, track: track},
+		store: store, fsys: fsys, opts: opts, track: track,
+		upload: &uploader{store: store, fsys: fsys, track: track},
 	}
 	if err := p.checkTarget(ctx); err != nil {
 		return Published{}, err
@@ -129,7 +131,7 @@ func (p *publication) checkTarget(ctx context.Context) error {
 		if o.Slug == "" {
 			o.Slug = slugOf(o.Title)
 		}
-		collection, err := p.c.Collection(ctx, o.Collection)
+		collection, err := p.store.Collection(ctx, o.Collection)
 		if bundle.IsKind(err, bundle.KindNotFound) {
 			return bundle.Errorf(bundle.KindNotFound, "there is no collection %s", o.Collection)
 		}
@@ -138,7 +140,7 @@ func (p *publication) checkTarget(ctx context.Context) error {
 		}
 		return err
 	}
-	b, err := p.c.Bundle(ctx, o.Bundle)
+	b, err := p.store.Bundle(ctx, o.Bundle)
 	switch {
 	case bundle.IsKind(err, bundle.KindNotFound):
 		return bundle.Errorf(bundle.KindNotFound, "there is no bundle %s; without a bundle's uuid a new one is made", o.Bundle)
@@ -146,8 +148,8 @@ func (p *publication) checkTarget(ctx context.Context) error {
 		return err
 	case b.ReadOnly:
 		return readOnly("Bundle", o.Bundle, b.Primary)
-	case o.Collection != (bundle.ID{}) && b.CollectionUUID != o.Collection:
-		return bundle.Errorf(bundle.KindInvalid, "bundle %s is in collection %s, not in %s", o.Bundle, b.CollectionUUID, o.Collection)
+	case o.Collection != (bundle.ID{}) && b.Collection != o.Collection:
+		return bundle.Errorf(bundle.KindInvalid, "bundle %s is in collection %s, not in %s", o.Bundle, b.Collection, o.Collection)
 	}
 	return nil
 }
@@ -202,21 +204,21 @@ func (p *publication) attempt(ctx context.Context) (done bool, err error) {
 
 // newest returns the number and files of the newest version, 0 if there is
 // none.
-func (p *publication) newest(ctx context.Context) (uint64, map[string]File, error) {
+func (p *publication) newest(ctx context.Context) (uint64, map[string]api.File, error) {
 	if p.opts.Bundle == (bundle.ID{}) {
 		return 0, nil, nil
 	}
-	b, err := p.c.Bundle(ctx, p.opts.Bundle)
+	b, err := p.store.Bundle(ctx, p.opts.Bundle)
 	if err != nil || b.Newest() == 0 {
 		return 0, nil, err
 	}
-	v, err := p.c.Version(ctx, b.UUID, b.Newest())
+	v, err := p.store.Version(ctx, b.ID, b.Newest())
 	return v.Number, v.Snapshot.Files, err
 }
 
 // compare returns the files that differ from have and the paths that only have
 // has.
-func (p *publication) compare(have map[string]File) (set []localFile, gone []string) {
+func (p *publication) compare(have map[string]api.File) (set []localFile, gone []string) {
 	local := make(map[string]bool, len(p.files))
 	for _, f := range p.files {
 		local[f.path] = true
@@ -238,10 +240,10 @@ func (p *publication) ensureBundle(ctx context.Context) error {
 	if p.opts.Bundle != (bundle.ID{}) {
 		return nil
 	}
-	b, err := p.c.CreateBundle(ctx, NewBundle{
-		CollectionUUID: p.opts.Collection, Title: p.opts.Title, Slug: p.opts.Slug, Description: p.opts.Description,
+	b, err := p.store.CreateBundle(ctx, api.NewBundle{
+		Collection: p.opts.Collection, Title: p.opts.Title, Slug: p.opts.Slug, Description: p.opts.Description,
 	})
-	p.opts.Bundle, p.created = b.UUID, err == nil
+	p.opts.Bundle, p.created = b.ID, err == nil
 	return err
 }
 
@@ -253,7 +255,7 @@ func (p *publication) removeBundle(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
-	if err := p.c.DeleteBundle(ctx, p.opts.Bundle); err != nil {
+	if err := p.store.DeleteBundle(ctx, p.opts.Bundle); err != nil {
 		return fmt.Errorf("remove the bundle %s that was made for this: %w", p.opts.Bundle, err)
 	}
 	return nil
@@ -261,12 +263,12 @@ func (p *publication) removeBundle(ctx context.Context) error {
 
 // commit publishes through a draft of its own.
 func (p *publication) commit(ctx context.Context, base uint64, set []localFile, gone []string) (done bool, err error) {
-	draft, err := p.c.CreateDraft(ctx, p.opts.Bundle, "publish-"+bundle.NewID().String())
+	draft, err := p.store.CreateDraft(ctx, p.opts.Bundle, "publish-"+bundle.NewID().String())
 	if err != nil {
 		return false, err
 	}
 	defer func() {
-		left := p.removeDraft(ctx, draft.UUID)
+		left := p.removeDraft(ctx, draft.ID)
 		if done && left != nil { // published all the same
 			p.result.Warning = left.Error()
 		} else {
@@ -275,12 +277,12 @@ func (p *publication) commit(ctx context.Context, base uint64, set []localFile, 
 	}()
 	// The draft starts from the newest version. Only if that is still the one
 	// compared with, the draft plus the changes is the folder.
-	b, err := p.c.Bundle(ctx, p.opts.Bundle)
+	b, err := p.store.Bundle(ctx, p.opts.Bundle)
 	if err != nil || b.Newest() != base {
 		return false, err
 	}
 	for _, patch := range patches(set, gone) {
-		err := p.c.PatchDraft(ctx, draft.UUID, patch)
+		_, err := p.store.PatchDraft(ctx, draft.ID, patch)
 		if bundle.IsKind(err, bundle.KindBlobGone) {
 			return false, nil
 		}
@@ -288,7 +290,7 @@ func (p *publication) commit(ctx context.Context, base uint64, set []localFile, 
 			return false, err
 		}
 	}
-	number, err := p.c.CommitDraft(ctx, draft.UUID, p.opts.Commit)
+	number, err := p.store.CommitDraft(ctx, draft.ID, p.opts.Commit)
 	if bundle.IsKind(err, bundle.KindBlobGone) {
 		return false, nil
 	}
@@ -303,7 +305,7 @@ func (p *publication) commit(ctx context.Context, base uint64, set []localFile, 
 func (p *publication) removeDraft(ctx context.Context, id bundle.ID) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
-	err := p.c.DeleteDraft(ctx, id)
+	err := p.store.DeleteDraft(ctx, id)
 	if err == nil || bundle.IsKind(err, bundle.KindNotFound) {
 		return nil
 	}
@@ -312,19 +314,19 @@ func (p *publication) removeDraft(ctx context.Context, id bundle.ID) error {
 
 // patches returns the changes in requests of bounded size. Deletions come
 // first: a path may become the folder of others.
-func patches(set []localFile, gone []string) []Patch {
-	var out []Patch
-	put := func(path string, to *Stored) {
+func patches(set []localFile, gone []string) []api.Patch {
+	var out []api.Patch
+	put := func(path string, to api.FileEdit) {
 		if len(out) == 0 || len(out[len(out)-1].Files) == patchAtOnce {
-			out = append(out, Patch{Files: map[string]*Stored{}})
+			out = append(out, api.Patch{Files: map[string]api.FileEdit{}})
 		}
 		out[len(out)-1].Files[path] = to
 	}
 	for _, path := range gone {
-		put(path, nil)
+		put(path, api.FileEdit{Delete: true})
 	}
 	for _, f := range set {
-		put(f.path, &Stored{Digest: f.blob.Digest, Size: f.blob.Size})
+		put(f.path, api.FileEdit{Stored: f.blob.Digest})
 	}
 	return out
 }

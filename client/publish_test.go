@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 )
 
@@ -87,8 +88,8 @@ func TestAFileThatChangedWhileReadIsNotSent(t *testing.T) {
 func TestCompareFindsWhatDiffers(t *testing.T) {
 	blob := func(s string) bundle.Blob { return bundle.BlobOf([]byte(s)) }
 	p := publication{files: []localFile{{"same", blob("1")}, {"changed", blob("2")}, {"new", blob("3")}}}
-	file := func(s string) File { return File{Size: blob(s).Size, Hash: blob(s).Hash} }
-	set, gone := p.compare(map[string]File{"same": file("1"), "changed": file("x"), "gone": file("4")})
+	file := func(s string) api.File { return api.File{Size: blob(s).Size, Hash: blob(s).Hash} }
+	set, gone := p.compare(map[string]api.File{"same": file("1"), "changed": file("x"), "gone": file("4")})
 	if len(set) != 2 || set[0].path != "changed" || set[1].path != "new" || !slices.Equal(gone, []string{"gone"}) {
 		t.Errorf("set %v, gone %v", set, gone)
 	}
@@ -129,7 +130,7 @@ func TestPatchesDeleteFirstAndStayWithinTheLimit(t *testing.T) {
 	if len(out) != 2 || len(out[0].Files) != patchAtOnce || len(out[1].Files) != 1 {
 		t.Fatalf("%d patches", len(out))
 	}
-	if stored, there := out[0].Files["gone"]; !there || stored != nil {
+	if !out[0].Files["gone"].Delete {
 		t.Error("the deletion is not in the first patch")
 	}
 }

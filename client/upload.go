@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 )
 
@@ -30,7 +31,7 @@ const (
 
 // uploader sends the blobs an instance lacks.
 type uploader struct {
-	c     *Client
+	store api.Blobs
 	fsys  fs.FS
 	track *tracker
 
@@ -85,14 +86,14 @@ func (u *uploader) missing(ctx context.Context, files []localFile) ([]localFile,
 	var out []localFile
 	for len(digests) > 0 {
 		n := min(len(digests), askAtOnce)
-		missing, err := u.c.Missing(ctx, digests[:n])
+		missing, err := u.store.MissingBlobs(ctx, digests[:n])
 		if err != nil {
 			return nil, err
 		}
 		for _, d := range missing {
 			f, asked := byDigest[d]
 			if !asked {
-				return nil, bundle.Errorf(bundle.KindOther, "%s lacks a blob that it was not asked for", u.c.where)
+				return nil, bundle.Errorf(bundle.KindOther, "the instance lacks a blob that it was not asked for")
 			}
 			out = append(out, f)
 		}
@@ -150,7 +151,7 @@ func (u *uploader) sendFrames(ctx context.Context, batch []localFile, add func(i
 		_ = w.CloseWithError(err) // never fails
 		written <- err
 	}()
-	_, err := u.c.SendFrames(ctx, r, -1)
+	_, err := u.store.StoreFrames(ctx, r, -1)
 	_ = r.Close() // ends the writer if the request ended first
 	// What went wrong on this side is the cause of the request's error.
 	if werr := <-written; werr != nil && !errors.Is(werr, io.ErrClosedPipe) {
@@ -208,7 +209,7 @@ func (u *uploader) sendLarge(ctx context.Context, f localFile, add func(int, int
 		u.wire.Add(n)
 		add(0, n)
 	}}
-	if err := u.c.SendBlob(ctx, f.blob.Digest, body, f.blob.Size); err != nil {
+	if err := u.store.StoreBlob(ctx, f.blob.Digest, body, f.blob.Size); err != nil {
 		if info, serr := file.Stat(); bundle.IsKind(err, bundle.KindInvalid) || serr != nil || info.Size() != f.blob.Size {
 			return changed(f)
 		}

@@ -160,16 +160,19 @@ func (s *suite) revisions() {
 	equal(s, "revision that the patch told", next, got.Revision)
 }
 
-// rows is more than one page of any implementation.
-const rows = 1005
+// rows is more than one page of any implementation; makers make them together.
+const (
+	rows   = 1005
+	makers = 16
+)
 
 func (s *suite) longLists() {
 	c := s.collection()
 	made := make([]bundle.ID, rows)
 	var wg sync.WaitGroup
-	for k := range 67 {
+	for k := range makers {
 		wg.Go(func() {
-			for n := k; n < rows; n += 67 {
+			for n := k; n < rows; n += makers {
 				b, err := s.s.CreateBundle(s.ctx(), api.NewBundle{Collection: c.ID, Title: "Row", Slug: "row"})
 				if err != nil {
 					s.t.Error(err)

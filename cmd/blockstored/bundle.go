@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/client"
 )
@@ -43,14 +44,14 @@ func (m *Main) bundleListCommand() *cobra.Command {
 				return err
 			}
 			return m.withClient(func(c *client.Client) error {
-				bundles, err := collect(c.Bundles(cmd.Context(), client.BundleFilter{Collection: id, Text: search}))
+				bundles, err := collect(c.Bundles(cmd.Context(), api.BundleFilter{Collection: id, Text: search}))
 				if err != nil {
 					return err
 				}
 				return m.result(bundles, func(w io.Writer) {
 					var rows [][]string
 					for _, b := range bundles {
-						rows = append(rows, []string{b.UUID.String(), number(b.Newest()), ownership(b.ReadOnly), b.Primary, b.Title})
+						rows = append(rows, []string{b.ID.String(), number(b.Newest()), ownership(b.ReadOnly), b.Primary, b.Title})
 					}
 					table(w, "UUID VERSION KIND PRIMARY TITLE", rows)
 				})
@@ -64,8 +65,8 @@ func (m *Main) bundleListCommand() *cobra.Command {
 
 // shown is what show prints of a bundle.
 type shown struct {
-	Bundle  client.Bundle   `json:"bundle"`
-	Version *client.Version `json:"version"` // null before the first
+	Bundle  api.Bundle   `json:"bundle"`
+	Version *api.Version `json:"version"` // null before the first
 }
 
 func (m *Main) bundleShowCommand() *cobra.Command {
@@ -110,13 +111,13 @@ func named(err error, what, name string) error {
 func (s shown) print(w io.Writer) {
 	line := func(name, value string) { fmt.Fprintf(w, "%-12s %s\n", name, plain(value)) }
 	b := s.Bundle
-	line("bundle", b.UUID.String())
+	line("bundle", b.ID.String())
 	line("title", b.Title)
 	line("slug", b.Slug)
 	if b.Description != "" {
 		line("description", b.Description)
 	}
-	line("collection", b.CollectionUUID.String())
+	line("collection", b.Collection.String())
 	line("primary", b.Primary)
 	line("kind", ownership(b.ReadOnly))
 	line("versions", strconv.Itoa(len(b.Versions)))
@@ -154,7 +155,7 @@ func (m *Main) downloadCommand() *cobra.Command {
 			}
 			return m.withClient(func(c *client.Client) error {
 				bar := m.newProgress()
-				done, err := c.Download(cmd.Context(), id, n, args[1], client.DownloadOptions{Overwrite: overwrite, Progress: bar.update})
+				done, err := client.Download(cmd.Context(), c, id, n, args[1], client.DownloadOptions{Overwrite: overwrite, Progress: bar.update})
 				bar.end()
 				if err != nil {
 					return named(err, "version", args[0])

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/client"
 )
@@ -31,7 +32,7 @@ func (m *Main) collectionCreateCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return m.result(collection, func(w io.Writer) { fmt.Fprintln(w, collection.UUID) })
+				return m.result(collection, func(w io.Writer) { fmt.Fprintln(w, collection.ID) })
 			})
 		},
 	}
@@ -39,7 +40,7 @@ func (m *Main) collectionCreateCommand() *cobra.Command {
 	return cmd
 }
 
-func createCollection(ctx context.Context, c *client.Client, id bundle.ID, title string) (client.Collection, error) {
+func createCollection(ctx context.Context, c *client.Client, id bundle.ID, title string) (api.Collection, error) {
 	if id == (bundle.ID{}) {
 		return c.CreateCollection(ctx, title)
 	}
@@ -58,7 +59,7 @@ func (m *Main) collectionListCommand() *cobra.Command {
 				return m.result(collections, func(w io.Writer) {
 					var rows [][]string
 					for _, c := range collections {
-						rows = append(rows, []string{c.UUID.String(), ownership(c.ReadOnly), c.Primary, c.Title})
+						rows = append(rows, []string{c.ID.String(), ownership(c.ReadOnly), c.Primary, c.Title})
 					}
 					table(w, "UUID KIND PRIMARY TITLE", rows)
 				})

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 )
 
@@ -68,10 +70,14 @@ func (m *Main) Run(ctx context.Context, args []string) int {
 // describe returns the error's text with what a person needs beside it.
 func describe(err error) string {
 	text := err.Error()
-	if e, ok := errors.AsType[*bundle.Error](err); ok {
-		if conflicts := e.Fields["conflicts"]; conflicts != "" {
-			text += ": " + conflicts
+	if c, ok := errors.AsType[*api.ConflictError](err); ok {
+		var all []string
+		for _, one := range c.Conflicts {
+			all = append(all, one.String())
 		}
+		text += ": " + strings.Join(all, ", ")
+	}
+	if e, ok := errors.AsType[*bundle.Error](err); ok {
 		if url := e.Fields["primary_url"]; url != "" {
 			text += " (" + url + ")"
 		}

@@ -119,7 +119,7 @@ func (d *demo) publish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.publishAndCompare(ctx, 1, client.PublishOptions{Collection: collection.UUID, Title: "Mechanics, a first week"})
+	return d.publishAndCompare(ctx, 1, client.PublishOptions{Collection: collection.ID, Title: "Mechanics, a first week"})
 }
 
 func (d *demo) edit(ctx context.Context) error {
@@ -140,7 +140,7 @@ func (d *demo) publishAndCompare(ctx context.Context, version uint64, opts clien
 		return err
 	}
 	started := time.Now()
-	result, err := d.north.client.Publish(ctx, os.DirFS(d.content), opts)
+	result, err := client.Publish(ctx, d.north.client, os.DirFS(d.content), opts)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/blockstored/blockstored"
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/client"
 )
@@ -129,7 +130,7 @@ func (s *site) compare(ctx context.Context, b bundle.ID, version uint64, dir str
 		if err != nil {
 			return err
 		}
-		r, err := s.client.OpenVersionFile(ctx, b, version, path, client.Range{})
+		r, err := s.client.OpenVersionFile(ctx, b, version, path, api.Range{})
 		if err != nil {
 			return fmt.Errorf("%s at %s: %w", path, s.name, err)
 		}

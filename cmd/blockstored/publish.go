@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/client"
 )
@@ -17,7 +18,7 @@ import (
 // publishFlags are the flags of bundle publish.
 type publishFlags struct {
 	bundle, collection, title, slug, description string
-	commit                                       client.Commit
+	commit                                       api.Commit
 }
 
 func (m *Main) publishCommand() *cobra.Command {
@@ -85,7 +86,7 @@ func (m *Main) publish(ctx context.Context, c *client.Client, dir string, opts c
 	}
 	bar := m.newProgress()
 	opts.Progress = bar.update
-	done, err := c.Publish(ctx, os.DirFS(dir), opts)
+	done, err := client.Publish(ctx, c, os.DirFS(dir), opts)
 	bar.end()
 	if err != nil {
 		return err
@@ -112,12 +113,12 @@ func findByTitle(ctx context.Context, c *client.Client, opts *client.PublishOpti
 		return nil
 	}
 	var found []bundle.ID
-	for b, err := range c.Bundles(ctx, client.BundleFilter{Collection: opts.Collection, Text: opts.Title}) {
+	for b, err := range c.Bundles(ctx, api.BundleFilter{Collection: opts.Collection, Text: opts.Title}) {
 		if err != nil {
 			return err
 		}
 		if b.Title == opts.Title && !b.ReadOnly {
-			found = append(found, b.UUID)
+			found = append(found, b.ID)
 		}
 	}
 	switch len(found) {

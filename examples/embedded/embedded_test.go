@@ -79,7 +79,7 @@ var life = []want{
 
 func TestPagesAreStagedPublishedAndReadAtEachVersion(t *testing.T) {
 	kit := blockstoredtest.New(t)
-	s, err := newSite(t.Context(), kit.Admin)
+	s, err := newSite(t.Context(), kit.Instance)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,10 +92,18 @@ func TestPagesAreStagedPublishedAndReadAtEachVersion(t *testing.T) {
 		{"PUT", "/pages/big", strings.Repeat("x", maxPage+1), 413, ""},
 	})
 
-	again, err := newSite(t.Context(), kit.Admin)
+	again, err := newSite(t.Context(), kit.Client) // as if the instance ran elsewhere
 	if err != nil || again.bundle != s.bundle {
-		t.Errorf("a second start found bundle %v, %v; want %v", again.bundle, err, s.bundle)
+		t.Fatalf("a second start found bundle %v, %v; want %v", again.bundle, err, s.bundle)
 	}
+	remote := httptest.NewServer(handler(again, kit.Instance))
+	defer remote.Close()
+	hold(t, remote.URL, []want{
+		{"GET", "/pages/notes/today", "", 200, "<b>rain</b>"},
+		{"PUT", "/pages/about", "third", 204, ""},
+		{"POST", "/publish", "", 200, "version 4 is published\n"},
+		{"GET", "/pages/about", "", 200, "third"},
+	})
 }
 
 func TestTheProgramServesStopsAndKeepsItsPages(t *testing.T) {

@@ -25,7 +25,6 @@ import (
 	"time"
 
 	"github.com/blockstored/blockstored"
-	"github.com/blockstored/blockstored/client"
 )
 
 func main() {
@@ -55,26 +54,11 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, inst.Close()) }()
 
-	store, err := connect(*data)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	site, err := newSite(ctx, store)
+	site, err := newSite(ctx, inst)
 	if err != nil {
 		return err
 	}
 	return serve(ctx, *listen, handler(site, inst), out)
-}
-
-// connect returns a client of the instance in this process. The operators'
-// socket asks for no token: only this user can open it.
-func connect(data string) (*client.Client, error) {
-	socket, err := blockstored.FindAdminSocket(data)
-	if err != nil {
-		return nil, err
-	}
-	return client.New(client.Config{Socket: socket})
 }
 
 // handler serves the pages, and beside them the store's own API for whoever

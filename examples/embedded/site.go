@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
-	"github.com/blockstored/blockstored/client"
 )
 
 const (
@@ -26,31 +26,31 @@ const (
 // site keeps pages as the files of one bundle. What is edited is staged in a
 // draft; publishing makes it the bundle's next version.
 type site struct {
-	store  *client.Client
+	store  api.Store // in this process; a client.Client would do as well
 	bundle bundle.ID
 
 	editing sync.Mutex // one at a time may make the draft
 }
 
 // newSite finds the bundle of the pages, or makes it on the first start.
-func newSite(ctx context.Context, store *client.Client) (*site, error) {
-	for b, err := range store.Bundles(ctx, client.BundleFilter{Text: siteSlug}) {
+func newSite(ctx context.Context, store api.Store) (*site, error) {
+	for b, err := range store.Bundles(ctx, api.BundleFilter{Text: siteSlug}) {
 		if err != nil {
 			return nil, err
 		}
 		if b.Slug == siteSlug && !b.ReadOnly {
-			return &site{store: store, bundle: b.UUID}, nil
+			return &site{store: store, bundle: b.ID}, nil
 		}
 	}
 	collection, err := store.CreateCollection(ctx, siteTitle)
 	if err != nil {
 		return nil, err
 	}
-	b, err := store.CreateBundle(ctx, client.NewBundle{CollectionUUID: collection.UUID, Title: siteTitle, Slug: siteSlug})
+	b, err := store.CreateBundle(ctx, api.NewBundle{Collection: collection.ID, Title: siteTitle, Slug: siteSlug})
 	if err != nil {
 		return nil, err
 	}
-	return &site{store: store, bundle: b.UUID}, nil
+	return &site{store: store, bundle: b.ID}, nil
 }
 
 func (s *site) routes() http.Handler {
@@ -117,7 +117,7 @@ func (s *site) show(w http.ResponseWriter, r *http.Request) error {
 	if n == 0 {
 		return bundle.Errorf(bundle.KindNotFound, "nothing is published yet")
 	}
-	page, err := s.store.OpenVersionFile(r.Context(), s.bundle, n, r.PathValue("page"), client.Range{})
+	page, err := s.store.OpenVersionFile(r.Context(), s.bundle, n, r.PathValue("page"), api.Range{})
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (s *site) publish(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	n, err := s.store.CommitDraft(r.Context(), draft, client.Commit{ChangeDescription: r.FormValue("change")})
+	n, err := s.store.CommitDraft(r.Context(), draft, api.Commit{ChangeDescription: r.FormValue("change")})
 	if err != nil {
 		return err
 	}
@@ -186,14 +186,13 @@ func (s *site) publish(w http.ResponseWriter, r *http.Request) error {
 func (s *site) draft(ctx context.Context) (bundle.ID, error) {
 	s.editing.Lock()
 	defer s.editing.Unlock()
-	for d, err := range s.store.Drafts(ctx) {
-		if err != nil {
-			return bundle.ID{}, err
-		}
-		if d.Bundle == s.bundle && d.Name == draftName {
-			return d.UUID, nil
-		}
+	b, err := s.store.Bundle(ctx, s.bundle)
+	if err != nil {
+		return bundle.ID{}, err
+	}
+	if id, made := b.Drafts[draftName]; made {
+		return id, nil
 	}
 	d, err := s.store.CreateDraft(ctx, s.bundle, draftName)
-	return d.UUID, err
+	return d.ID, err
 }

@@ -1,0 +1,91 @@
+package client_test
+
+import (
+	"path/filepath"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/blockstored/blockstored"
+	"github.com/blockstored/blockstored/api"
+	"github.com/blockstored/blockstored/api/apitest"
+	"github.com/blockstored/blockstored/blockstoredtest"
+	"github.com/blockstored/blockstored/client"
+)
+
+// ways returns an instance with everything that a host can reach it by.
+func ways(t *testing.T) (kit *blockstoredtest.Kit, stores map[string]api.Store) {
+	t.Helper()
+	var socket string
+	kit = blockstoredtest.New(t, func(c *blockstored.Config) {
+		socket = filepath.Join(t.TempDir(), "s")
+		c.Socket.Path = socket
+	})
+	return kit, map[string]api.Store{
+		"in the process":     kit.Instance,
+		"over TCP":           kit.Client,
+		"over a unix socket": connect(t, client.Config{Socket: socket, Token: kit.Token}),
+	}
+}
+
+func TestAStoreIsTheSameInTheProcessAndElsewhere(t *testing.T) {
+	_, stores := ways(t)
+	for name, store := range stores {
+		t.Run(name, func(t *testing.T) { apitest.Run(t, store) })
+	}
+}
+
+func TestCopiesAreTheSameInTheProcessAndElsewhere(t *testing.T) {
+	north := blockstoredtest.New(t, func(c *blockstored.Config) { c.Name = "north" })
+	south, stores := ways(t)
+	done := publishNew(t, north.Client, fstest.MapFS{"a": {Data: []byte("northern")}})
+	all := []client.Selector{{Scope: "all"}}
+	invitation, err := north.Admin.Invite(t.Context(), "south", all, nil, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := south.Admin.Accept(t.Context(), invitation.Token, "", all); err != nil {
+		t.Fatal(err)
+	}
+	tick, deadline := time.NewTicker(20*time.Millisecond), time.After(30*time.Second)
+	defer tick.Stop()
+	for {
+		b, err := south.Client.Bundle(t.Context(), done.Bundle)
+		if err == nil && b.Newest() == 1 {
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("the copy has not come: %+v, %v", b, err)
+		}
+	}
+	for name, store := range stores {
+		t.Run(name, func(t *testing.T) { apitest.RunCopy(t, store, done.Bundle, "north") })
+	}
+}
+
+// What one way makes, each other way shows as the same.
+func TestEveryWayShowsTheSame(t *testing.T) {
+	kit, stores := ways(t)
+	done := publishNew(t, kit.Client, fstest.MapFS{"a/b": {Data: []byte("1")}, "empty": {}})
+	draft, err := kit.Instance.CreateDraft(t.Context(), done.Bundle, "work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	edit := api.Patch{
+		Files: map[string]api.FileEdit{"c": {Content: []byte("2")}, "empty": {Delete: true}},
+		Links: map[string]api.LinkEdit{"other": {Bundle: publishNew(t, kit.Client, fstest.MapFS{"x": {}}).Bundle, Version: 1}},
+	}
+	if _, err := kit.Instance.PatchDraft(t.Context(), draft.ID, edit); err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]everything{}
+	for name, store := range stores {
+		shown[name] = look(t, store, done.Bundle, draft.ID)
+	}
+	want := shown["in the process"]
+	for name, got := range shown {
+		compare(t, name, got, want)
+	}
+}
