@@ -90,6 +90,7 @@ func (s *stack) stuck(t *testing.T, path string) (finish func() int) {
 }
 
 func TestSoManyUploadsAreTakenInAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, func(c *Config) { c.MaxUploads = 2 })
 	s.api.uploadWait = time.Millisecond
 	_, draft := s.draft(t)
@@ -204,6 +205,7 @@ func TestASearchGoesOnOverPagesWithoutAHit(t *testing.T) {
 		show: func(_ *printer, b []byte, row int) ([]byte, error) { return appendInt(b, int64(row)), nil },
 	}
 	s := newStack(t, nil)
+	s.undescribed = true
 	s.server.Config.Handler = s.api.handler(&route{pattern: "/list", manner: asProbe, methods: map[string]handle{
 		"GET": func(x *exchange) error { return list(x, l) },
 	}}, true)

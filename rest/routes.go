@@ -50,7 +50,7 @@ func (rt *route) action(method string) access.Action {
 
 func (a *API) routes() []*route {
 	var all []*route
-	for _, group := range [][]*route{blockstoreRoutes(), additionRoutes(), fileRoutes(), adminRoutes(), probeRoutes()} {
+	for _, group := range [][]*route{blockstoreRoutes(), additionRoutes(), fileRoutes(), adminRoutes(), probeRoutes(), docRoutes()} {
 		all = append(all, group...)
 	}
 	return all

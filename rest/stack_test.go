@@ -75,6 +75,8 @@ type stack struct {
 	server *httptest.Server // the host's listener
 	admin  *httptest.Server // the operators'
 	token  string           // of role writer
+
+	undescribed bool // it serves what is no part of the API
 }
 
 // newStack starts an empty instance. change may be nil.
@@ -170,6 +172,7 @@ func (s *stack) json(method, path, body string) answer {
 	return s.do(method, path, "application/json", body)
 }
 
+// send sends a request. Its answer must be as the API is described.
 func (s *stack) send(r *http.Request) answer {
 	s.t.Helper()
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -179,6 +182,9 @@ func (s *stack) send(r *http.Request) answer {
 	check(s.t, err)
 	check(s.t, resp.Body.Close())
 	client.CloseIdleConnections()
+	if !s.undescribed {
+		described(s.t, resp, string(b))
+	}
 	return answer{resp, string(b)}
 }
 
