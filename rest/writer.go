@@ -23,7 +23,9 @@ type writer struct {
 	writeBy       time.Time
 }
 
-// sendBuffer is how many bytes of a large file are on their way at once.
+// sendBuffer is how many bytes are on their way at once, and so how many a client
+// must take in the time it has: a longer answer in one piece would be cut off
+// however steadily it moves.
 const sendBuffer = 256 << 10
 
 func newWriter(w http.ResponseWriter, idle time.Duration) *writer {
@@ -39,14 +41,20 @@ func (w *writer) WriteHeader(status int) {
 }
 
 // Write gives the client its time for the next bytes.
-func (w *writer) Write(b []byte) (int, error) {
+func (w *writer) Write(b []byte) (n int, err error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	w.pushWrite()
-	n, err := w.ResponseWriter.Write(b)
-	w.written += int64(n)
-	return n, err
+	for {
+		w.pushWrite()
+		part := b[n:min(n+sendBuffer, len(b))]
+		m, err := w.ResponseWriter.Write(part)
+		n += m
+		w.written += int64(m)
+		if err != nil || n == len(b) {
+			return n, err
+		}
+	}
 }
 
 // ReadFrom implements io.ReaderFrom by Write, with a larger buffer than io.Copy
