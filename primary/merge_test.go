@@ -10,6 +10,7 @@ import (
 
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/primary/primarytest"
 )
 
 // TestMergeFollowsTheModel merges random overlays onto random versions and
@@ -21,16 +22,19 @@ func TestMergeFollowsTheModel(t *testing.T) {
 		ctx := context.Background()
 		free := func(from map[string]string, label string) (overlay, files map[string]string) {
 			overlay = edits.Draw(t, label)
-			if files = over(from, overlay); !clashFree(files) {
+			edits := primarytest.Content{Files: overlay}
+			onto := primarytest.NewBundle(bundle.ID{})
+			onto.Versions = append(onto.Versions, primarytest.Content{Files: from})
+			if _, allowed := primarytest.NewDraft(bundle.ID{}, "", onto).Patched(edits); !allowed {
 				t.Skip("not a snapshot")
 			}
-			return overlay, files
+			return overlay, primarytest.Content{Files: from}.With(edits).Files
 		}
 		_, base := free(map[string]string{}, "base")
 		_, head := free(base, "theirs")
 		overlay, _ := free(base, "mine")
-		b := &modelBundle{versions: []content{{files: base}, {files: head}}}
-		d := &modelDraft{of: b, overlay: content{files: overlay}}
+		b := &primarytest.Bundle{Versions: []primarytest.Content{{Files: base}, {Files: head}}}
+		d := &primarytest.Draft{Of: b, Overlay: primarytest.Content{Files: overlay}}
 
 		p := New(Config{})
 		s := &state{content: p.encoded(t, base)}
@@ -45,18 +49,22 @@ func TestMergeFollowsTheModel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		mine := d.mine().files
+		mine := d.Mine().Files
 		if got.changed != (len(mine) > 0) {
 			t.Fatalf("changed is %v for %v", got.changed, mine)
 		}
-		if want := d.conflicts(); !slices.Equal(got.conflicts, want) {
-			t.Fatalf("conflicts %v, want %v", got.conflicts, want)
+		var conflicts []primarytest.Conflict
+		for _, c := range got.conflicts {
+			conflicts = append(conflicts, primarytest.Conflict{Path: c.Path, Link: c.Link, Kind: string(c.Kind)})
+		}
+		if want := d.Conflicts(); !slices.Equal(conflicts, want) {
+			t.Fatalf("conflicts %v, want %v", conflicts, want)
 		}
 		if got.conflicts != nil {
 			return
 		}
 		root, _, err := bundle.Edit(ctx, now, p.fetch, got.changes, got.links)
-		if want := p.encoded(t, over(head, mine)).Digest(); err != nil || root != want {
+		if want := p.encoded(t, primarytest.Content{Files: head}.With(primarytest.Content{Files: mine}).Files).Digest(); err != nil || root != want {
 			t.Fatalf("%v on %v over %v is %s, want %s: %v", overlay, head, base, root, want, err)
 		}
 		for path := range overlay {
