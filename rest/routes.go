@@ -13,7 +13,7 @@ const (
 	asAPI    manner = iota // a token, JSON, the original's headers
 	asAdmin                // an operator's token, JSON
 	asSigned               // no token: the URL is signed
-	asProbe                // no token: says how this process is
+	asProbe                // no token: shows nothing of the store
 	asPlain                // a token; the handler writes what it likes
 )
 
