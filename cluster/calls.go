@@ -9,7 +9,8 @@ import (
 
 var errStopped = bundle.Errorf(bundle.KindUnavailable, "this node is shutting down; ask another one, or retry when it is back")
 
-// callGroup counts the goroutines that wait for raft.
+// callGroup counts the goroutines that wait for raft, and the calls of other
+// nodes that are being answered.
 type callGroup struct {
 	mu      sync.Mutex
 	refused bool
@@ -25,6 +26,19 @@ func (g *callGroup) start(f func()) error {
 	g.running.Go(f)
 	return nil
 }
+
+// enter counts the caller among the calls until it leaves.
+func (g *callGroup) enter() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.refused {
+		return errStopped
+	}
+	g.running.Add(1)
+	return nil
+}
+
+func (g *callGroup) leave() { g.running.Done() }
 
 // refuse lets no more calls start.
 func (g *callGroup) refuse() {

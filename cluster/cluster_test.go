@@ -32,8 +32,10 @@ func has(t *testing.T, n *clustertest.Node, key, value string) bool {
 }
 
 func TestThreeNodesAgree(t *testing.T) {
+	t.Parallel()
 	for _, tls := range []bool{false, true} {
 		t.Run(map[bool]string{false: "plain", true: "TLS"}[tls], func(t *testing.T) {
+			t.Parallel()
 			c := clustertest.Start(t, clustertest.Options{Nodes: 3, TLS: tls})
 			for i := range 30 {
 				c.Leader().MustPut(fmt.Sprint(i), "x")
@@ -60,6 +62,7 @@ func (c copies) Install(ctx context.Context, r io.Reader) error {
 }
 
 func TestLateNodeReceivesACopyAndThenTheLog(t *testing.T) {
+	t.Parallel()
 	var received atomic.Int32
 	retention := cluster.Retention{Soft: 1, Age: 1, Hard: 1, Check: 10 * time.Millisecond}
 	c := clustertest.Start(t, clustertest.Options{Configure: func(n *clustertest.Node, config *cluster.Config) {
@@ -93,6 +96,7 @@ func TestLateNodeReceivesACopyAndThenTheLog(t *testing.T) {
 }
 
 func TestClosedLeaderHandsOver(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
 	a := c.Leader()
 	a.MustPut("by", "a")
@@ -119,6 +123,7 @@ func TestClosedLeaderHandsOver(t *testing.T) {
 }
 
 func TestKilledLeaderIsReplacedAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
 	for round := range 2 {
 		old := c.Leader()
@@ -139,6 +144,7 @@ func TestKilledLeaderIsReplacedAndLosesNothing(t *testing.T) {
 }
 
 func TestLeaderWithoutQuorumStopsAcknowledging(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
 	a := c.Leader()
 	ended := make(chan struct{})
@@ -156,6 +162,7 @@ func TestLeaderWithoutQuorumStopsAcknowledging(t *testing.T) {
 }
 
 func TestIsolatedLeaderIsReplacedAndForgetsWhatItDidNotCommit(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
 	old := c.Leader()
 	others := c.Followers(old)
@@ -176,6 +183,7 @@ func TestIsolatedLeaderIsReplacedAndForgetsWhatItDidNotCommit(t *testing.T) {
 
 // One direction is enough to lose a leader, and the others still elect.
 func TestLeaderThatIsNotHeardIsReplaced(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
 	old := c.Leader()
 	others := c.Followers(old)
@@ -188,6 +196,7 @@ func TestLeaderThatIsNotHeardIsReplaced(t *testing.T) {
 }
 
 func TestFaultyLeaderIsReplaced(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Nodes: 3, MayFail: true})
 	a := c.Leader()
 	a.MustPut("x", "1")
@@ -199,6 +208,7 @@ func TestFaultyLeaderIsReplaced(t *testing.T) {
 }
 
 func TestNodesWithClocksApartAgree(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
 	for i, n := range c.Nodes() {
 		n.SetClock(time.Duration(i-1) * 24 * time.Hour)
@@ -214,6 +224,7 @@ func TestNodesWithClocksApartAgree(t *testing.T) {
 }
 
 func TestSlowLinksDelayButDoNotStop(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
 	a := c.Leader()
 	for _, n := range c.Followers(a) {

@@ -46,8 +46,9 @@ type fsm struct {
 
 	// mu guards pos, which mirrors what the catalog recorded so that readers
 	// need no query; it is never ahead of the catalog.
-	mu  sync.RWMutex
-	pos position
+	mu    sync.RWMutex
+	pos   position
+	moved chan struct{} // closed and replaced when pos changes
 }
 
 var _ raft.BatchingFSM = (*fsm)(nil)
@@ -72,10 +73,19 @@ func (f *fsm) position() position {
 	return f.pos
 }
 
+// watch returns the position and a channel that is closed when it changes.
+func (f *fsm) watch() (position, <-chan struct{}) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.pos, f.moved
+}
+
 func (f *fsm) setPosition(p position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.pos = p
+	close(f.moved)
+	f.moved = make(chan struct{})
 }
 
 // failed returns the fault that stopped the node, if there was one.

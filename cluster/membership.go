@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +35,22 @@ type Stats struct {
 	LogBytes      int64         // of raft.db in use
 	DiskStalled   bool          // a write to the log takes longer than Config.DiskStall
 	Members       []Member
+}
+
+// health is what a node tells others of itself.
+type health struct {
+	ID      string `json:"id"`
+	Term    uint64 `json:"term"`
+	Applied uint64 `json:"applied"` // last entry in the catalog
+	Log     uint64 `json:"log"`     // last entry stored
+	Stalled bool   `json:"stalled"` // its disk
+}
+
+func (n *Node) health() health {
+	return health{
+		ID: string(n.id), Term: n.raft.CurrentTerm(), Applied: n.fsm.position().index,
+		Log: n.raft.LastIndex(), Stalled: n.store.stalled(),
+	}
 }
 
 // Stats returns a look at the node; after Close without what lies in raft.db.
@@ -106,7 +123,7 @@ func (n *Node) changeMembers(ctx context.Context, change func(time.Duration) raf
 		return bundle.Errorf(bundle.KindUnavailable, "the change of members was not confirmed; look at the members and retry: %w", err).
 			With("outcome", "unknown")
 	default:
-		return n.proposalError(err)
+		return plain(n.proposalError(err))
 	}
 }
 
@@ -118,6 +135,10 @@ func serversOf(r *raft.Raft) []raft.Server {
 		return nil
 	}
 	return future.Configuration().Servers
+}
+
+func (n *Node) isMember(id string) bool {
+	return slices.ContainsFunc(n.servers(), func(s raft.Server) bool { return string(s.ID) == id })
 }
 
 func (n *Node) otherVoters() (count int) {

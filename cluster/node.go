@@ -24,6 +24,9 @@ type Node struct {
 	metrics   *metrics.Metrics
 	now       clock
 	rpcLimit  time.Duration
+	patience  time.Duration // for a leader to be there
+	askLimit  time.Duration // for a leader to answer a question
+	maxStale  time.Duration // 0: any
 	retention Retention
 
 	raft      *raft.Raft
@@ -37,8 +40,11 @@ type Node struct {
 	members   *members
 	self      raft.ServerAddress
 
+	peers      *peers
+	server     *server // nil without a listener
 	leadership leadership
-	calls      callGroup // goroutines that wait for an answer of raft
+	questions  [2]questions // to the leader, by whether a quorum must confirm
+	calls      callGroup    // goroutines that wait for an answer of raft
 
 	closing chan struct{} // closed when Close begins
 	faults  chan error    // the first fault of the catalog or the log
@@ -67,7 +73,8 @@ func Open(ctx context.Context, config Config) (*Node, error) {
 	}
 	n := &Node{
 		id: raft.ServerID(config.ID), logger: config.Logger, metrics: config.Metrics, now: config.Now,
-		rpcLimit: config.RPCTimeout, retention: config.Retention,
+		rpcLimit: config.RPCTimeout, retention: config.Retention, maxStale: config.MaxStaleness,
+		patience: 2 * (config.HeartbeatTimeout + config.ElectionTimeout), askLimit: config.HeartbeatTimeout,
 		trail:   &trail{retention: config.Retention},
 		path:    filepath.Join(config.Dir, "raft.db"),
 		closing: make(chan struct{}),
@@ -77,6 +84,7 @@ func Open(ctx context.Context, config Config) (*Node, error) {
 	n.leadership.changed = make(chan struct{})
 	n.fsm = &fsm{
 		catalog: config.Catalog, metrics: config.Metrics, logger: config.Logger, now: config.Now, trail: n.trail,
+		moved:     make(chan struct{}),
 		onFailure: func(err error) { n.faults <- err }, // called once; there is room for one
 	}
 	n.members = &members{id: n.id}
@@ -173,6 +181,9 @@ func (n *Node) raftConfig(config Config) *raft.Config {
 	c.HeartbeatTimeout = config.HeartbeatTimeout
 	c.ElectionTimeout = config.ElectionTimeout
 	c.LeaderLeaseTimeout = config.LeaderLease
+	// How soon followers hear that an entry is committed when none follows it:
+	// a write or a consistent read through a follower waits for that.
+	c.CommitTimeout = 10 * time.Millisecond
 	c.BatchApplyCh = true
 	c.NotifyCh = n.notify
 	c.NoSnapshotRestoreOnStart = true // the catalog is its own snapshot
@@ -228,6 +239,10 @@ func (n *Node) run(onFatal func(error)) {
 	})
 	n.unhook = n.metrics.OnScrape(n.measure)
 	n.WhileLeader(func(ctx context.Context, _ uint64) { n.announce(ctx) })
+	n.peers = newPeers(n.layer)
+	if ln := n.layer.calls(); ln != nil {
+		n.server = n.serveCalls(ln)
+	}
 	n.loops.Go(n.lead)
 	n.loops.Go(n.compact)
 	n.loops.Go(func() { n.watchFaults(onFatal) })
@@ -277,9 +292,16 @@ func (n *Node) stopRaft() error {
 	if !n.store.broken.Load() { // else nobody is left to answer them
 		n.calls.wait()
 	}
+	if n.server != nil {
+		n.server.drain()
+	}
 	stopping := n.raft.Shutdown()
-	n.layer.sever() // raft waits for exchanges in progress, a long copy among them
-	err := stopping.Error()
+	n.layer.sever()         // raft waits for exchanges in progress, a long copy among them
+	err := stopping.Error() // closes the layer
 	n.transport.CloseStreams()
+	n.peers.close()
+	if n.server != nil {
+		<-n.server.done
+	}
 	return err
 }

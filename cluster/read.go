@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"errors"
+	"net/http"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -52,40 +54,148 @@ func (l Level) String() string {
 
 // ReadBarrier waits until a read of the catalog meets level, and returns the
 // index the catalog has applied at least. Stale says that Consistent could not
-// be had and the read is as Local. Errors have KindUnavailable.
+// be had, because no leader answers, and the read is as Local. Errors have
+// KindUnavailable; one of them is that this node has not heard of a leader for
+// longer than Config.MaxStaleness and the read would be as Local. It waits for
+// Config.RPCTimeout at most.
 //
 // A leader need not wait for its own commits: Propose answers after the entry
 // is applied here, so what it acknowledged is in the catalog, and what earlier
-// leaders acknowledged is there before this one counts as ready.
+// leaders acknowledged is there before this one counts as ready. Another node
+// asks the leader how far it is and waits until it is there, too.
 func (n *Node) ReadBarrier(ctx context.Context, level Level) (index uint64, stale bool, err error) {
 	if level == Local {
-		return n.fsm.position().index, false, nil
+		return n.readLocal(false)
 	}
-	leads, err := n.awaitReady(ctx)
-	if err != nil {
+	ctx, cancel := context.WithTimeout(ctx, n.rpcLimit)
+	defer cancel()
+	index, err = n.leaderIndex(ctx, level)
+	if _, follows := errors.AsType[elsewhere](err); follows {
+		index, err = n.askLeader(ctx, level)
+	}
+	switch {
+	case err == nil:
+	case n.stopped() != nil:
+		return 0, false, n.stopped()
+	case level == Consistent && ctx.Err() == nil:
+		return n.readLocal(true)
+	case bundle.IsKind(err, bundle.KindUnavailable):
+		return 0, false, plain(err)
+	default:
+		return 0, false, bundle.Errorf(bundle.KindUnavailable, "the leader did not say how far it is; retry: %w", err)
+	}
+	if err := n.awaitApplied(ctx, index); err != nil {
 		return 0, false, err
 	}
-	if level == Consistent {
-		return n.fsm.position().index, !leads, nil
+	return n.fsm.position().index, false, nil
+}
+
+// readLocal lets a read go to what there is, if that is not too old.
+func (n *Node) readLocal(stale bool) (uint64, bool, error) {
+	if n.maxStale > 0 && n.raft.State() != raft.Leader {
+		at := n.raft.LastContact()
+		if at.IsZero() || time.Since(at) > n.maxStale {
+			return 0, false, bundle.Errorf(bundle.KindUnavailable,
+				"this node has not heard of a leader for longer than %v and may be behind; ask another one", n.maxStale)
+		}
+	}
+	return n.fsm.position().index, stale, nil
+}
+
+// leaderIndex returns what a read at level must wait for, if this node leads;
+// else the error is elsewhere. For Strong a quorum confirms that it leads.
+func (n *Node) leaderIndex(ctx context.Context, level Level) (uint64, error) {
+	leads, err := n.awaitReady(ctx)
+	if err != nil {
+		return 0, err
 	}
 	if !leads {
-		return 0, false, n.notLeader()
+		return 0, elsewhere{n.notLeader()}
+	}
+	// Before the quorum is asked: what is committed later is not promised.
+	index := n.fsm.position().index
+	if level != Strong {
+		return index, nil
 	}
 	_, err, ended := call(ctx, &n.calls, func() (struct{}, error) {
 		return struct{}{}, n.raft.VerifyLeader().Error()
 	})
 	switch {
 	case err == nil:
-		return n.fsm.position().index, false, nil
-	case ended:
-		return 0, false, bundle.Errorf(bundle.KindUnavailable, "the read was not confirmed by a quorum: %w", err)
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipLost):
-		return 0, false, n.notLeader()
-	case bundle.IsKind(err, bundle.KindUnavailable):
-		return 0, false, err
+		return index, nil
+	case !ended && (errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrLeadershipLost)):
+		return 0, elsewhere{n.notLeader()}
+	case !ended && bundle.IsKind(err, bundle.KindUnavailable):
+		return 0, err
 	default:
-		return 0, false, bundle.Errorf(bundle.KindUnavailable, "the read was not confirmed by a quorum: %w", err)
+		return 0, bundle.Errorf(bundle.KindUnavailable, "the read was not confirmed by a quorum: %w", err)
 	}
+}
+
+// askLeader asks the node that leads for its leaderIndex, together with others
+// that want to know.
+func (n *Node) askLeader(ctx context.Context, level Level) (uint64, error) {
+	if _, id := n.raft.LeaderWithID(); id == "" || id == n.id {
+		return 0, n.noLeader(nil)
+	}
+	strong := 0
+	if level == Strong {
+		strong = 1
+	}
+	return n.questions[strong].ask(ctx, n.calls.start, func() (uint64, error) {
+		// It is nobody's in particular, so no reader's context ends it.
+		ctx, cancel := context.WithTimeout(context.Background(), n.askLimit)
+		defer cancel()
+		_, id := n.raft.LeaderWithID()
+		if id == "" || id == n.id {
+			return 0, n.noLeader(nil)
+		}
+		_, index, err := n.peers.call(ctx, id, http.MethodGet, callIndex+"?level="+level.String(), nil)
+		return index, err
+	})
+}
+
+// awaitApplied waits until the catalog has everything up to index.
+func (n *Node) awaitApplied(ctx context.Context, index uint64) error {
+	// What moves raft alone is told by no channel, so look now and then.
+	var tick *time.Ticker
+	for {
+		at, moved := n.fsm.watch()
+		if at.index >= index || n.nothingBetween(at.index, index) {
+			return nil
+		}
+		if err := n.stopped(); err != nil {
+			return err
+		}
+		if tick == nil {
+			tick = time.NewTicker(5 * time.Millisecond)
+			defer tick.Stop()
+		}
+		select {
+		case <-moved:
+		case <-tick.C:
+		case <-n.closing:
+		case <-ctx.Done():
+			return bundle.Errorf(bundle.KindUnavailable, "this node is behind: it has entry %d and needs %d; retry, or ask another one: %w",
+				at.index, index, context.Cause(ctx))
+		}
+	}
+}
+
+// nothingBetween reports whether the log has no entry for the state machine
+// after the one at from and up to to, all of them committed: a leader's first
+// entry and barriers never reach the catalog, so its position need not reach to.
+func (n *Node) nothingBetween(from, to uint64) bool {
+	if n.raft.AppliedIndex() < to {
+		return false
+	}
+	for i := from + 1; i <= to; i++ {
+		var entry raft.Log
+		if n.logs.GetLog(i, &entry) != nil || entry.Type == raft.LogCommand || entry.Type == raft.LogConfiguration {
+			return false
+		}
+	}
+	return true
 }
 
 // awaitReady reports whether this node leads, after waiting until its state is
@@ -97,7 +207,7 @@ func (n *Node) awaitReady(ctx context.Context) (leads bool, err error) {
 			return false, err
 		}
 		switch {
-		case n.raft.State() != raft.Leader:
+		case n.raft.State() != raft.Leader, n.store.stalled():
 			return false, nil
 		case leading && ready:
 			return true, nil

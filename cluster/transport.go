@@ -60,8 +60,7 @@ func newStreamLayer(ln net.Listener, c layerConfig) streamLayer {
 	if l.dial == nil {
 		l.dial = (&net.Dialer{}).DialContext
 	}
-	l.raftConns = &queue{conns: make(chan net.Conn), closed: l.closed, addr: l.addr}
-	l.callConns = &queue{conns: make(chan net.Conn), closed: l.closed, addr: l.addr}
+	l.raftConns, l.callConns = newQueue(l.addr), newQueue(l.addr)
 	l.loops.Go(l.accept)
 	return l
 }
@@ -181,7 +180,7 @@ func (l *netLayer) deliver(c *nodeConn) error {
 	select {
 	case to.conns <- c:
 		return nil
-	case <-l.closed:
+	case <-to.closed:
 		return net.ErrClosed
 	}
 }
@@ -283,6 +282,8 @@ func (l *netLayer) Close() (err error) {
 	l.closing.Do(func() {
 		close(l.closed)
 		err = l.ln.Close()
+		l.raftConns.Close()
+		l.callConns.Close()
 		l.sever()
 		l.loops.Wait()
 	})
@@ -310,8 +311,13 @@ func (c *nodeConn) Close() error {
 // queue is the listener of one kind of stream.
 type queue struct {
 	conns  chan net.Conn
-	closed <-chan struct{}
+	closed chan struct{}
+	once   sync.Once
 	addr   net.Addr
+}
+
+func newQueue(addr net.Addr) *queue {
+	return &queue{conns: make(chan net.Conn), closed: make(chan struct{}), addr: addr}
 }
 
 func (q *queue) Accept() (net.Conn, error) {
@@ -323,9 +329,12 @@ func (q *queue) Accept() (net.Conn, error) {
 	}
 }
 
-// Close does nothing: the layer closes what feeds the queue.
-func (q *queue) Close() error   { return nil }
 func (q *queue) Addr() net.Addr { return q.addr }
+
+func (q *queue) Close() error {
+	q.once.Do(func() { close(q.closed) })
+	return nil
+}
 
 // selfLayer connects a node with itself through pipes.
 type selfLayer struct {
