@@ -10,7 +10,7 @@ import (
 
 // toRoot adds the slash that only the root has.
 func toRoot(x *exchange) error {
-	x.w.Header().Set("Location", "/api/v1/")
+	x.w.Header().Set("Location", x.root()+"/api/v1/")
 	x.w.WriteHeader(http.StatusMovedPermanently)
 	return nil
 }

@@ -11,13 +11,13 @@ import (
 )
 
 // base returns what absolute URLs begin with: public_url, else what the request
-// was sent to.
+// was sent to and the path below which the API is mounted.
 func (x *exchange) base() string {
 	if x.cfg.PublicURL != "" {
 		return x.cfg.PublicURL
 	}
 	if addr, ok := x.r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && addr.Network() == "unix" {
-		return "http://localhost"
+		return "http://localhost" + mounted(x.r)
 	}
 	scheme, host := "http", x.r.Host
 	if x.r.TLS != nil {
@@ -31,7 +31,7 @@ func (x *exchange) base() string {
 			host = h
 		}
 	}
-	return scheme + "://" + host
+	return scheme + "://" + host + mounted(x.r)
 }
 
 func (x *exchange) fromTrustedProxy() bool {
