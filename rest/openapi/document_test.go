@@ -3,6 +3,7 @@ package openapi
 import (
 	"bytes"
 	"os"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -78,33 +79,34 @@ func TestSchemasAndExamplesAreValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	schemas, examples := 0, 0
-	walk(d, "", func(pointer string, v any) {
-		parent, ok := v.(map[string]any)
-		if !ok || strings.Contains(pointer, "/-") || parent["schema"] == nil || parent["in"] != nil {
-			return
-		}
+	hold := func(pointer string, values ...any) {
 		schemas++
-		s, err := c.Compile("mem:///d.json#" + pointer + "/schema")
+		schema, err := c.Compile("mem:///d.json#" + pointer)
 		if err != nil {
 			t.Errorf("%s: %v", pointer, err)
 			return
 		}
-		values := []any{}
-		if example, ok := parent["example"]; ok {
-			values = append(values, example)
-		}
-		named, _ := parent["examples"].(map[string]any)
-		for _, one := range named {
-			values = append(values, one.(map[string]any)["value"])
-		}
 		for _, example := range values {
 			examples++
-			if err := s.Validate(example); err != nil {
+			if err := schema.Validate(example); err != nil {
 				t.Errorf("%s: the example: %v", pointer, err)
 			}
 		}
+	}
+	walk(d, "", func(pointer string, v any) {
+		m, ok := v.(map[string]any)
+		switch {
+		case !ok || strings.Contains(pointer, "/-"):
+		case path.Dir(pointer) == "/components/schemas":
+			listed, _ := m["examples"].([]any)
+			hold(pointer, listed...)
+		case m["schema"] != nil && m["example"] != nil:
+			hold(pointer+"/schema", m["example"])
+		case m["schema"] != nil:
+			hold(pointer + "/schema")
+		}
 	})
-	if schemas < 100 || examples < 15 {
+	if schemas < 100 || examples < 20 {
 		t.Errorf("looked at only %d schemas and %d examples", schemas, examples)
 	}
 }

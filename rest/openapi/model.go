@@ -95,11 +95,8 @@ type response struct {
 }
 
 type mediaType struct {
-	Schema   *schema         `json:"schema"`
-	Example  json.RawMessage `json:"example"`
-	Examples map[string]struct {
-		Value json.RawMessage `json:"value"`
-	} `json:"examples"`
+	Schema  *schema         `json:"schema"`
+	Example json.RawMessage `json:"example"`
 }
 
 // schema is what is used of JSON Schema.

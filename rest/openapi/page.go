@@ -96,9 +96,10 @@ type answerView struct {
 }
 
 type schemaView struct {
-	Name   string
-	Schema schema
-	Rows   []row
+	Name     string
+	Schema   schema
+	Rows     []row
+	Examples []string
 }
 
 // row is a key of an object; those of objects inside it have its name before
@@ -129,9 +130,22 @@ func (d *description) view() view {
 		v.Groups = append(v.Groups, g)
 	}
 	for _, s := range d.Components.Schemas {
-		v.Schemas = append(v.Schemas, schemaView{s.Name, s.Value, rows("", s.Value)})
+		shown := schemaView{Name: s.Name, Schema: s.Value, Rows: rows("", s.Value)}
+		for _, example := range s.Value.Examples {
+			shown.Examples = append(shown.Examples, indented(example))
+		}
+		v.Schemas = append(v.Schemas, shown)
 	}
 	return v
+}
+
+// indented returns JSON for people, "" of none.
+func indented(raw json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Indent(&b, raw, "", "  ") != nil {
+		return ""
+	}
+	return b.String()
 }
 
 func viewOf(method, path string, op operation, shared []parameter) operationView {
@@ -175,12 +189,7 @@ func viewOf(method, path string, op operation, shared []parameter) operationView
 
 func bodies(content ordered[mediaType]) (all []bodyView) {
 	for _, c := range content {
-		b := bodyView{Type: c.Name, Schema: c.Value.Schema}
-		var buf bytes.Buffer
-		if json.Indent(&buf, c.Value.Example, "", "  ") == nil {
-			b.Example = buf.String()
-		}
-		all = append(all, b)
+		all = append(all, bodyView{Type: c.Name, Schema: c.Value.Schema, Example: indented(c.Value.Example)})
 	}
 	return all
 }
