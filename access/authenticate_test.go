@@ -24,8 +24,8 @@ type node struct {
 	mu    sync.Mutex
 	now   time.Time
 	index uint64
-	asked int   // how often Propose was called
-	fail  error // what Propose answers instead
+	asked int           // how often Propose was called
+	fail  error         // what Propose answers instead
 	tried chan struct{} // filled by each Propose
 	done  chan catalog.Body
 }

@@ -75,7 +75,7 @@ func TestKitsShareNothing(t *testing.T) {
 func TestOneKitFollowsAnother(t *testing.T) {
 	north, south := blockstoredtest.New(t), blockstoredtest.New(t)
 	done := publish(t, north, "<p>force</p>")
-	all := []client.Selector{{Scope: "all"}}
+	all := []api.Selector{{Scope: "all"}}
 	invitation, err := north.Admin.Invite(t.Context(), "south", all, nil, time.Hour)
 	if err != nil {
 		t.Fatal(err)

@@ -118,17 +118,17 @@ func TestFilePathsAreEscapedBySegment(t *testing.T) {
 func TestSelectorsAreWrittenAsTheAPIReadsThem(t *testing.T) {
 	id := bundle.ID{0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x41, 0x11, 0x81}
 	for _, tt := range []struct {
-		s          Selector
+		s          api.Selector
 		json, text string
 	}{
-		{Selector{Scope: "all"}, `{"scope":"all"}`, "all"},
-		{Selector{Scope: "bundle", Target: id}, `{"scope":"bundle","target":"` + id.String() + `"}`, "bundle=" + id.String()},
+		{api.Selector{Scope: "all"}, `{"scope":"all"}`, "all"},
+		{api.Selector{Scope: "bundle", Target: id}, `{"scope":"bundle","target":"` + id.String() + `"}`, "bundle=" + id.String()},
 	} {
 		got, err := tt.s.MarshalJSON()
 		if err != nil || string(got) != tt.json || tt.s.String() != tt.text {
 			t.Errorf("got %s %s, %v", got, tt.s, err)
 		}
-		var back Selector
+		var back api.Selector
 		if err := back.UnmarshalJSON(got); err != nil || back != tt.s {
 			t.Errorf("read back %v, %v", back, err)
 		}

@@ -39,7 +39,7 @@ func TestCopiesAreTheSameInTheProcessAndElsewhere(t *testing.T) {
 	north := blockstoredtest.New(t, func(c *blockstored.Config) { c.Name = "north" })
 	south, stores := ways(t)
 	done := publishNew(t, north.Client, fstest.MapFS{"a": {Data: []byte("northern")}})
-	all := []client.Selector{{Scope: "all"}}
+	all := []api.Selector{{Scope: "all"}}
 	invitation, err := north.Admin.Invite(t.Context(), "south", all, nil, time.Hour)
 	if err != nil {
 		t.Fatal(err)

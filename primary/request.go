@@ -22,6 +22,10 @@ func WithRequest(ctx context.Context, id catalog.RequestID) context.Context {
 	return context.WithValue(ctx, requestKey{}, id)
 }
 
+// RequestOf returns what WithRequest gave, for those who propose commands of
+// their own.
+func RequestOf(ctx context.Context) (id catalog.RequestID, ok bool) { return requestOf(ctx, 0) }
+
 // requestOf returns the caller's request id, if there is one, as it is on the
 // given attempt. A refusal is remembered under its id like any other result,
 // so a call that proposes anew after one needs another id, and the same one
@@ -104,9 +108,22 @@ func field(err error, name string) string {
 	return ""
 }
 
+// unmet is the reason of a refusal because a draft is not at the revision that
+// the caller wants it to be at: no other attempt can mend that.
+const unmet = "unmet"
+
+// atRevision refuses a draft that is at another revision than wanted, unless that
+// is 0.
+func atRevision(d catalog.Draft, wanted uint64) error {
+	if wanted == 0 || wanted == d.Revision {
+		return nil
+	}
+	return bundle.Errorf(bundle.KindPrecondition, "The draft is at revision %d, not %d: read it again.", d.Revision, wanted).With("reason", unmet)
+}
+
 // stale reports whether a refusal says that a draft changed since it was read.
 func stale(err error) bool {
-	return bundle.IsKind(err, bundle.KindPrecondition) ||
+	return bundle.IsKind(err, bundle.KindPrecondition) && field(err, "reason") != unmet ||
 		bundle.IsKind(err, bundle.KindConflict) && field(err, "reason") == "revision"
 }
 

@@ -55,23 +55,9 @@ func listPeers(x *exchange) error {
 
 // peer finds the peer that the path names, by its id or by its name here.
 func (x *exchange) peer() (found catalog.Peer, err error) {
-	name := x.r.PathValue("peer")
-	err = x.view(func(v *catalog.View) error {
-		if id, ok := looseID(name); ok {
-			found, err = v.Peer(id)
-			return err
-		}
-		peers, err := v.Peers()
-		if err != nil {
-			return err
-		}
-		for _, p := range peers {
-			if strings.EqualFold(p.Name, name) {
-				found = p
-				return nil
-			}
-		}
-		return bundle.Errorf(bundle.KindNotFound, "There is no peer %q here: GET /admin/v1/peers lists them.", name)
+	err = x.view(func(v *catalog.View) (err error) {
+		found, err = access.FindPeer(v, x.r.PathValue("peer"))
+		return err
 	})
 	return found, err
 }

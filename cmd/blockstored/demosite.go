@@ -75,12 +75,12 @@ func (s *site) close() error {
 }
 
 func (s *site) invite(ctx context.Context, peer string) (string, error) {
-	in, err := s.admin.Invite(ctx, peer, []client.Selector{{Scope: "all"}}, nil, 0)
+	in, err := s.admin.Invite(ctx, peer, []api.Selector{{Scope: "all"}}, nil, 0)
 	return in.Token, err
 }
 
 func (s *site) accept(ctx context.Context, token string) error {
-	_, err := s.admin.Accept(ctx, token, "", []client.Selector{{Scope: "all"}})
+	_, err := s.admin.Accept(ctx, token, "", []api.Selector{{Scope: "all"}})
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/client"
 )
@@ -24,19 +25,19 @@ func (m *Main) peerCommand() *cobra.Command {
 }
 
 // parseSelectors reads all, collection=UUID and bundle=UUID.
-func parseSelectors(flag string, texts []string) ([]client.Selector, error) {
-	var out []client.Selector
+func parseSelectors(flag string, texts []string) ([]api.Selector, error) {
+	var out []api.Selector
 	for _, text := range texts {
 		scope, target, given := strings.Cut(text, "=")
 		switch {
 		case scope == "all" && !given:
-			out = append(out, client.Selector{Scope: scope})
+			out = append(out, api.Selector{Scope: scope})
 		case (scope == "collection" || scope == "bundle") && given:
 			id, err := parseID(flag+" "+scope, target)
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, client.Selector{Scope: scope, Target: id})
+			out = append(out, api.Selector{Scope: scope, Target: id})
 		default:
 			return nil, usageError{fmt.Errorf("%s is all, collection=UUID or bundle=UUID, not %q", flag, text)}
 		}
@@ -121,7 +122,7 @@ func (m *Main) readInvite() (string, error) {
 	return text, nil
 }
 
-func printAccepted(w io.Writer, a client.Accepted) {
+func printAccepted(w io.Writer, a api.Accepted) {
 	fmt.Fprintf(w, "%s (%s) is a peer now\n", plain(a.Name), a.Peer)
 	fmt.Fprintf(w, "  it lets us see  %s\n", plain(selectorsText(a.Grants)))
 	if len(a.Subscriptions) == 0 {
@@ -131,7 +132,7 @@ func printAccepted(w io.Writer, a client.Accepted) {
 	fmt.Fprintf(w, "  followed        %s\n", plain(selectorsText(a.Subscriptions)))
 }
 
-func selectorsText(list []client.Selector) string {
+func selectorsText(list []api.Selector) string {
 	texts := make([]string, len(list))
 	for i, s := range list {
 		texts[i] = s.String()
@@ -173,11 +174,11 @@ func (m *Main) peerListCommand() *cobra.Command {
 
 // listedPeer is a peer with the state of following it.
 type listedPeer struct {
-	client.Peer
+	api.Peer
 	State string `json:"state"`
 }
 
-func listPeers(peers []client.Peer, syncs []client.PeerSync) []listedPeer {
+func listPeers(peers []api.Peer, syncs []api.PeerSync) []listedPeer {
 	states := map[bundle.ID]string{}
 	for _, s := range syncs {
 		states[s.Peer] = s.State

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/client"
 )
 
@@ -26,7 +27,7 @@ func (m *Main) syncCommand() *cobra.Command {
 					return err
 				}
 				if peers == nil {
-					peers = []client.PeerSync{}
+					peers = []api.PeerSync{}
 				}
 				if err := m.result(peers, func(w io.Writer) { printSync(w, peers) }); err != nil {
 					return err
@@ -42,7 +43,7 @@ func (m *Main) syncCommand() *cobra.Command {
 var fineStates = []string{"following", "idle", "standby"}
 
 // health is the exit status that the state of following others calls for.
-func health(peers []client.PeerSync) error {
+func health(peers []api.PeerSync) error {
 	degraded := false
 	for _, p := range peers {
 		if len(p.Alarms) > 0 || p.State == "alarmed" {
@@ -56,7 +57,7 @@ func health(peers []client.PeerSync) error {
 	return nil
 }
 
-func printSync(w io.Writer, peers []client.PeerSync) {
+func printSync(w io.Writer, peers []api.PeerSync) {
 	if len(peers) == 0 {
 		fmt.Fprintln(w, "no peers: \"blockstored peer accept\" makes one")
 		return
@@ -79,7 +80,7 @@ func printSync(w io.Writer, peers []client.PeerSync) {
 }
 
 // lag says how much is published and not visible here yet.
-func lag(p client.PeerSync) string {
+func lag(p api.PeerSync) string {
 	if p.LagRecords == 0 {
 		return "none"
 	}
@@ -97,7 +98,7 @@ func countsText(counts map[string]int64) string {
 }
 
 // printTroubles says what a person has to look at, and what is under way.
-func printTroubles(w io.Writer, p client.PeerSync) {
+func printTroubles(w io.Writer, p api.PeerSync) {
 	name := plain(p.Name)
 	if t := p.Progress; t != nil {
 		fmt.Fprintf(w, "%s: fetching %d of %d files, %s of %s, %s/s\n",
@@ -140,7 +141,7 @@ func (m *Main) clusterCommand() *cobra.Command {
 	})
 }
 
-func printCluster(w io.Writer, s client.ClusterStatus) {
+func printCluster(w io.Writer, s api.ClusterStatus) {
 	for _, row := range [][2]string{
 		{"node", s.Node}, {"state", s.State}, {"leader", s.Leader},
 		{"term", fmt.Sprint(s.Term)}, {"commit index", fmt.Sprint(s.CommitIndex)},
