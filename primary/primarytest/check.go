@@ -169,8 +169,11 @@ func (r *run) repeat(t *rapid.T) {
 	c := rapid.SampledFrom(r.past).Draw(t, "call")
 	a, err := c.do(r.client(t), c.key)
 	refusal := refused(t, err)
-	if c.kept() && (err != nil || a != c.first) || refusal != nil && refusal.Reason != NotFound {
+	switch {
+	case c.kept() && (refusal != nil || a != c.first):
 		t.Fatalf("a repeated call got %+v, %v; the first %+v", a, err, c.first)
+	case refusal != nil:
+		want(t, refusal, NotFound, Invalid) // the object, or its bundle, is gone
 	}
 }
 
