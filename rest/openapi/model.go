@@ -116,14 +116,14 @@ type schema struct {
 	Format      string            `json:"format"`
 	Encoding    string            `json:"contentEncoding"`
 	Pattern     string            `json:"pattern"`
-	MinLength   *int              `json:"minLength"`
-	MaxLength   *int              `json:"maxLength"`
+	MinLength   *float64          `json:"minLength"`
+	MaxLength   *float64          `json:"maxLength"`
 	Minimum     *float64          `json:"minimum"`
 	Maximum     *float64          `json:"maximum"`
-	MinItems    *int              `json:"minItems"`
-	MaxItems    *int              `json:"maxItems"`
+	MinItems    *float64          `json:"minItems"`
+	MaxItems    *float64          `json:"maxItems"`
 	Unique      bool              `json:"uniqueItems"`
-	MinKeys     *int              `json:"minProperties"`
+	MinKeys     *float64          `json:"minProperties"`
 
 	never bool // the schema false
 }

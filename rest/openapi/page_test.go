@@ -84,9 +84,11 @@ func TestSchemasAreSaidInWords(t *testing.T) {
 		`{"type":"array","items":{"$ref":"#/components/schemas/A"}}`:               `list of <a href="#schema-A">A</a>`,
 		`{"type":"object","additionalProperties":{"type":"integer"}}`:              "object of integer",
 		`{"enum":["a","<b>"]}`:                                                     `<code>&#34;a&#34;</code>, <code>&#34;&lt;b&gt;&#34;</code>`,
-		`{"type":"integer","minimum":1,"maximum":1000}`:                            "integer, at least 1, at most 1000",
+		`{"type":"integer","minimum":1,"maximum":1000}`:                            "integer, 1 to 1000",
 		`{"oneOf":[{"type":"null"},{"type":"string","contentEncoding":"base64"}]}`: "null or text in base64",
-		`true`: "anything",
+		`{"type":"string","minLength":2,"maxLength":2}`:                            "text, exactly 2 characters",
+		`{"type":"number","minimum":0}`:                                            "number, at least 0",
+		`true`:                                                                     "anything",
 	} {
 		var s schema
 		if err := strictly([]byte(text), &s); err != nil {

@@ -73,21 +73,21 @@ func (s *schema) kind(kind string) string {
 func (s *schema) limits() string {
 	var all []string
 	for _, l := range []struct {
-		n    *int
-		text string
+		least, most *float64
+		of          string
 	}{
-		{s.MinLength, "at least %d characters"}, {s.MaxLength, "at most %d characters"},
-		{s.MinItems, "at least %d"}, {s.MaxItems, "at most %d"}, {s.MinKeys, "at least %d keys"},
+		{s.MinLength, s.MaxLength, " characters"}, {s.MinItems, s.MaxItems, " items"}, {s.MinKeys, nil, " keys"}, {s.Minimum, s.Maximum, ""},
 	} {
-		if l.n != nil && *l.n > 0 {
-			all = append(all, fmt.Sprintf(l.text, *l.n))
+		switch {
+		case l.least != nil && l.most != nil && *l.least != *l.most:
+			all = append(all, fmt.Sprintf("%.0f to %.0f%s", *l.least, *l.most, l.of))
+		case l.least != nil && l.most != nil:
+			all = append(all, fmt.Sprintf("exactly %.0f%s", *l.least, l.of))
+		case l.least != nil:
+			all = append(all, fmt.Sprintf("at least %.0f%s", *l.least, l.of))
+		case l.most != nil:
+			all = append(all, fmt.Sprintf("at most %.0f%s", *l.most, l.of))
 		}
-	}
-	if s.Minimum != nil {
-		all = append(all, fmt.Sprintf("at least %.0f", *s.Minimum))
-	}
-	if s.Maximum != nil {
-		all = append(all, fmt.Sprintf("at most %.0f", *s.Maximum))
 	}
 	if s.Unique {
 		all = append(all, "each once")
