@@ -24,8 +24,10 @@ import (
 // closeGrace is how long Close lets requests in progress finish.
 const closeGrace = 10 * time.Second
 
-// Instance is one running node of an instance. Its methods may be called from
-// any goroutine.
+// Instance is one running node of an instance, and its host's [api.Store]. Its
+// methods may be called from any goroutine. Calls of the Store come from the host
+// itself and are trusted: they need no token, and the limits that config.go sets
+// for requests do not hold for them. The host ends them before Close.
 type Instance struct {
 	cfg     Config
 	log     *slog.Logger
@@ -114,8 +116,11 @@ func (i *Instance) ID() bundle.ID { return i.identity.Load().ID() }
 // Addresses returns where this node listens.
 func (i *Instance) Addresses() Addresses { return i.addresses }
 
-// Handler returns the REST API, to be mounted at the root of a host's server.
-// It asks for a token on every path but /health/ and signed file URLs.
+// Handler returns the REST API for the host's own server, to be mounted at its
+// root or, by [http.StripPrefix], below any path: URLs in answers then begin with
+// that path, unless Config.PublicURL says what they begin with. It asks for a
+// token on every path but those that show nothing of the store, and signed URLs
+// of files.
 func (i *Instance) Handler() http.Handler { return i.api.Handler() }
 
 // PeerHandler returns what other instances talk to, /peer/v1 and nothing else,

@@ -4,14 +4,17 @@
 //
 //	func TestPublishing(t *testing.T) {
 //		kit := blockstoredtest.New(t)
-//		physics, err := kit.Client.CreateCollection(t.Context(), "Physics")
+//		site := newSite(kit.Instance) // an api.Store, as kit.Client is
 //		…
 //	}
 //
-// [New] and [Kit.Close] together cost 60 to 140 ms and 1 MB of allocations:
-// BenchmarkKit, three runs of 20 on two cores that other work kept busy, files
-// on ext4. So each test can have an instance of its own, or several that
-// follow each other, and tests that use kits may run in parallel.
+// A host that takes an api.Store can be tested in the process, over HTTP, or both
+// ways. What a test leaves behind goes with its instance.
+//
+// [New] and [Kit.Close] together cost 60 to 95 ms and 1 MB of allocations:
+// BenchmarkKit, three runs of 20 on a busy machine (two cores under a load of 11).
+// So each test can have an instance of its own, or several that follow each
+// other, and tests that use kits may run in parallel.
 //
 // The package is for tests only. It must never replace a part of the instance
 // by a fake: what passes here passes against the program.

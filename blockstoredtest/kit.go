@@ -12,7 +12,8 @@ import (
 
 // Kit is a running instance and what a test needs to talk to it.
 type Kit struct {
-	// Instance runs until the test ends or [Kit.Close] is called.
+	// Instance runs until the test ends or [Kit.Close] is called. Its methods
+	// are those of Client, without HTTP and without a token.
 	Instance *blockstored.Instance
 	// Config is what the instance was opened with, after every change.
 	Config blockstored.Config
