@@ -21,13 +21,6 @@ const (
 func (b *bench) p1(ctx context.Context) ([]row, error) {
 	subjects := []subject{b.floors.appended(), b.floors.file()}
 	if b.buckets != nil {
-		store, err := b.buckets.Store("s3", "floor")
-		if err != nil {
-			return nil, err
-		}
-		if err := b.floors.useBucket(ctx, store); err != nil {
-			return nil, err
-		}
 		subjects = append(subjects, b.floors.put())
 	}
 	floors := len(subjects)
@@ -111,7 +104,7 @@ func (b *bench) p1Rows(floors, measured []series) []row {
 
 // p1Slow counts the PUTs of many clients on a bucket whose PUTs are slow.
 func (b *bench) p1Slow(ctx context.Context) (r row, err error) {
-	store, err := b.buckets.Store("s3", "p1-slow")
+	store, err := b.buckets.store("p1-slow")
 	if err != nil {
 		return r, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/blockstored/blockstored/bench/site"
 	"github.com/blockstored/blockstored/bundle"
@@ -96,7 +97,10 @@ func (f *floors) logAppend(context.Context, int) error {
 }
 
 func (f *floors) putObject(ctx context.Context, _ int) error {
-	content := f.next()
+	return f.putContent(ctx, fmt.Sprintf("object-%d", f.written), f.next())
+}
+
+func (f *floors) putContent(ctx context.Context, key string, content []byte) error {
 	u, err := f.bucket.Create(ctx, int64(len(content)))
 	if err != nil {
 		return err
@@ -104,5 +108,14 @@ func (f *floors) putObject(ctx context.Context, _ int) error {
 	if _, err := u.Write(content); err != nil {
 		return errors.Join(err, u.Abort())
 	}
-	return u.Commit(ctx, fmt.Sprintf("object-%d", f.written), bundle.DigestOf(content))
+	return u.Commit(ctx, key, bundle.DigestOf(content))
+}
+
+// signedURL puts content into the bucket and returns a URL by which the S3
+// server itself hands it out.
+func (f *floors) signedURL(ctx context.Context, key string, content []byte) (string, error) {
+	if err := f.putContent(ctx, key, content); err != nil {
+		return "", err
+	}
+	return f.bucket.PresignGet(ctx, key, time.Hour)
 }

@@ -21,7 +21,7 @@ func (b *bench) open(ctx context.Context, name, driver string) (*instance, error
 	if driver == "dir" {
 		return b.openOn(ctx, name, site.Store{})
 	}
-	store, err := b.buckets.Store(driver, name)
+	store, err := b.buckets.store(name)
 	if err != nil {
 		return nil, err
 	}

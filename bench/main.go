@@ -81,7 +81,7 @@ type bench struct {
 	dir     string
 	program site.Program
 	floors  *floors
-	buckets *site.Buckets
+	buckets *buckets // nil without an S3 server
 	edits   edits
 	opened  []*instance
 	report  report
@@ -133,12 +133,20 @@ func (b *bench) measure(ctx context.Context) (err error) {
 	if b.floors, err = newFloors(filepath.Join(b.dir, "floors")); err != nil {
 		return err
 	}
-	b.buckets, err = site.OpenBuckets(ctx, filepath.Join(b.dir, "s3"), "s3")
+	b.buckets, err = startBuckets(ctx, filepath.Join(b.dir, "s3"))
 	if errors.Is(err, gatewaytest.ErrNotFound) {
 		b.skip("S3 storage", err.Error())
-		b.buckets = nil
 	} else if err != nil {
 		return err
+	}
+	if b.buckets != nil {
+		store, err := b.buckets.store("floor")
+		if err != nil {
+			return err
+		}
+		if err := b.floors.useBucket(ctx, store); err != nil {
+			return err
+		}
 	}
 	workloads := map[string]func(context.Context) ([]row, error){"P1": b.p1, "P2": b.p2, "P3": b.p3}
 	for _, w := range b.options.workloads() {
@@ -179,7 +187,7 @@ func (b *bench) closeSites() error {
 func (b *bench) close() error {
 	errs := []error{b.closeSites()}
 	if b.buckets != nil {
-		errs = append(errs, b.buckets.Close())
+		b.buckets.close()
 	}
 	if b.floors != nil {
 		errs = append(errs, b.floors.close())

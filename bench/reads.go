@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,7 +60,7 @@ func (b *bench) p3Bytes(ctx context.Context, libraries []*library) ([]row, error
 	}
 	var rows []row
 	for _, f := range fetches {
-		some, err := b.fetchRows(ctx, f, libraries, rivals)
+		some, err := b.fetchRows(ctx, f, folder, libraries, rivals)
 		if err != nil {
 			return nil, errors.Join(err, stop())
 		}
@@ -69,10 +71,21 @@ func (b *bench) p3Bytes(ctx context.Context, libraries []*library) ([]row, error
 
 // fetchRows compares the sites' rates with nginx's, else with that of the rival
 // there is.
-func (b *bench) fetchRows(ctx context.Context, f fetch, libraries []*library, rivals []rival) ([]row, error) {
+func (b *bench) fetchRows(ctx context.Context, f fetch, folder string, libraries []*library, rivals []rival) ([]row, error) {
 	var subjects []subject
 	for i, l := range libraries {
 		subjects = append(subjects, get("GET "+f.what+", "+l.driver, l.api, f.urls[i]))
+	}
+	if b.buckets != nil {
+		content, err := os.ReadFile(filepath.Join(folder, f.rival))
+		if err != nil {
+			return nil, err
+		}
+		url, err := b.floors.signedURL(ctx, f.rival, content)
+		if err != nil {
+			return nil, err
+		}
+		subjects = append(subjects, anyone("the same bytes, the S3 server itself", url))
 	}
 	for _, rv := range rivals {
 		subjects = append(subjects, get("the same bytes, "+rv.name, rv.api, rv.base+"/"+f.rival))
@@ -101,6 +114,26 @@ func get(name string, api *site.API, url string) subject {
 	return subject{name: name, clients: 1, op: func(ctx context.Context, _ int) error {
 		_, err := api.Discard(ctx, url)
 		return err
+	}}
+}
+
+// anyone fetches a URL without a token, which a signed one does not go with.
+func anyone(name, url string) subject {
+	client := &http.Client{Transport: &http.Transport{}}
+	return subject{name: name, clients: 1, op: func(ctx context.Context, _ int) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		if resp.StatusCode != http.StatusOK {
+			err = fmt.Errorf("the S3 server answered %s", resp.Status)
+		}
+		return errors.Join(err, resp.Body.Close())
 	}}
 }
 
