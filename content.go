@@ -9,7 +9,6 @@ import (
 	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
-	"github.com/blockstored/blockstored/cluster"
 	"github.com/blockstored/blockstored/primary"
 )
 
@@ -34,13 +33,13 @@ type state struct {
 	bundles map[bundle.ID]catalog.Bundle // seen, for lists of versions
 }
 
-// settle waits until this node shows everything that was acknowledged.
+// settle waits until a read of this node is of the level that the caller wants.
 func (i *Instance) settle(ctx context.Context) error {
-	_, _, err := i.node.ReadBarrier(ctx, cluster.Consistent)
+	_, _, err := i.read(ctx, string(api.LevelOf(ctx)))
 	return err
 }
 
-// view runs fn on a state that shows everything that was acknowledged.
+// view runs fn on a state of the level that the caller wants.
 func (i *Instance) view(ctx context.Context, fn func(s *state) error) error {
 	err := i.settle(ctx)
 	if err == nil {

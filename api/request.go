@@ -32,3 +32,35 @@ func IdempotencyKey(ctx context.Context) (string, error) {
 	}
 	return key, nil
 }
+
+// Level is how current a read is.
+type Level string
+
+// The levels of reads.
+const (
+	// Consistent shows every change that was acknowledged before, by whatever
+	// node of the instance. Without a leader it shows what the node has. It is
+	// the default.
+	Consistent Level = "consistent"
+	// Local shows what the node has, without asking any other.
+	Local Level = "local"
+	// Strong is Consistent, and fails where that would show what may be old.
+	Strong Level = "strong"
+)
+
+type levelKey struct{}
+
+// WithLevel makes the reads of a [Store] with the returned context be of that
+// level; an unknown one is [bundle.KindInvalid] there.
+func WithLevel(ctx context.Context, level Level) context.Context {
+	return context.WithValue(ctx, levelKey{}, level)
+}
+
+// LevelOf returns the level of a context, Consistent if it has none: for those
+// who implement [Store].
+func LevelOf(ctx context.Context) Level {
+	if level, ok := ctx.Value(levelKey{}).(Level); ok {
+		return level
+	}
+	return Consistent
+}

@@ -221,6 +221,9 @@ func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
 	if c.token != "" {
 		req.Header.Set("Authorization", "Token "+c.token)
 	}
+	if level := api.LevelOf(ctx); level != api.Consistent {
+		req.Header.Set("Blockstored-Consistency", string(level))
+	}
 	req.Header.Set("Accept", "application/json, */*;q=0.1")
 	for name, value := range r.header {
 		req.Header.Set(name, value)

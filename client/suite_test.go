@@ -1,7 +1,9 @@
 package client_test
 
 import (
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -87,5 +89,36 @@ func TestEveryWayShowsTheSame(t *testing.T) {
 	want := shown["in the process"]
 	for name, got := range shown {
 		compare(t, name, got, want)
+	}
+}
+
+func TestAFolderIsPublishedAndDownloadedEveryWay(t *testing.T) {
+	_, stores := ways(t)
+	for name, store := range stores {
+		t.Run(name, func(t *testing.T) {
+			ctx := api.WithIdempotencyKey(t.Context(), "of something else")
+			collection, err := store.CreateCollection(ctx, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			done, err := client.Publish(ctx, store, files("a", "1", "d/b", strings.Repeat("large", 100_000)),
+				client.PublishOptions{Collection: collection.ID, Title: name})
+			if err != nil {
+				t.Fatal(err)
+			}
+			next, err := client.Publish(ctx, store, files("a", "2", "d/c", "3"), client.PublishOptions{Bundle: done.Bundle})
+			if err != nil || next.Version != 2 || next.Changed != 2 || next.Deleted != 1 {
+				t.Errorf("published %+v, %v", next, err)
+			}
+			dir := t.TempDir()
+			if _, err := client.Download(ctx, store, done.Bundle, 0, dir, client.DownloadOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			for path, want := range map[string]string{"a": "2", "d/c": "3", "d/b": ""} {
+				if got, _ := os.ReadFile(filepath.Join(dir, path)); string(got) != want {
+					t.Errorf("%s is %q", path, got)
+				}
+			}
+		})
 	}
 }

@@ -268,4 +268,31 @@ func (s *suite) cancelled() {
 	}
 }
 
+func (s *suite) levels() {
+	b, d := s.published("a", "1")
+	for _, level := range []api.Level{"", api.Consistent, api.Local, api.Strong, "other"} {
+		ctx := api.WithLevel(s.ctx(), level)
+		_, version := s.s.Version(ctx, b.ID, 1)
+		_, draft := s.s.Draft(ctx, d.ID)
+		_, diff := s.s.Diff(ctx, b.ID, 1, 1)
+		_, missing := s.s.MissingBlobs(ctx, nil)
+		for what, err := range map[string]error{
+			"version": version, "draft": draft, "list": last(s.s.Bundles(ctx, api.BundleFilter{Collection: b.Collection})),
+			"diff": diff, "blobs": missing, "archive": s.s.WriteArchive(ctx, b.ID, 1, api.Tar, io.Discard),
+		} {
+			if level == "other" {
+				s.kind(what+" of no level", err, bundle.KindInvalid)
+			} else if err != nil {
+				s.t.Errorf("%s of level %q: %v", what, level, err)
+			}
+		}
+		content, err := s.s.OpenVersionFile(ctx, b.ID, 1, "a", api.Range{})
+		if level == "other" {
+			s.kind("file of no level", err, bundle.KindInvalid)
+		} else {
+			equal(s, "a at level "+string(level), s.read(content, err), "1")
+		}
+	}
+}
+
 func (s *suite) healthy() { s.must(s.s.Healthy(s.ctx())) }

@@ -36,6 +36,7 @@ func Run(t *testing.T, s api.Store) {
 		{"content of another length than announced is refused", (*suite).sizes},
 		{"a call repeated with its key happens once", (*suite).repeats},
 		{"refusals have kinds and texts", (*suite).refusals},
+		{"reads are of every level, and of no other", (*suite).levels},
 		{"a call ends with its context", (*suite).cancelled},
 		{"the instance says that it is well", (*suite).healthy},
 	} {
