@@ -41,6 +41,12 @@ func (o *CommitOptions) check() error {
 //
 // The cost grows with the paths that the draft touches, not with the bundle.
 func (p *Primary) Commit(ctx context.Context, draft bundle.ID, o CommitOptions) (catalog.Version, error) {
+	return p.CommitAt(ctx, draft, 0, o)
+}
+
+// CommitAt is [Primary.Commit] of a draft that must be at the given revision,
+// KindPrecondition otherwise; 0 for any.
+func (p *Primary) CommitAt(ctx context.Context, draft bundle.ID, revision uint64, o CommitOptions) (catalog.Version, error) {
 	start := p.now()
 	if err := o.check(); err != nil {
 		return catalog.Version{}, err
@@ -48,7 +54,7 @@ func (p *Primary) Commit(ctx context.Context, draft bundle.ID, o CommitOptions) 
 	// The draft may be gone since, so a repeated call asks for its answer first.
 	r, done, err := p.answered(ctx)
 	if !done && err == nil {
-		r, err = p.commit(ctx, draft, o)
+		r, err = p.commit(ctx, draft, revision, o)
 	}
 	if err != nil {
 		return catalog.Version{}, err
@@ -60,7 +66,7 @@ func (p *Primary) Commit(ctx context.Context, draft bundle.ID, o CommitOptions) 
 	return v, err
 }
 
-func (p *Primary) commit(ctx context.Context, draft bundle.ID, o CommitOptions) (catalog.Result, error) {
+func (p *Primary) commit(ctx context.Context, draft bundle.ID, revision uint64, o CommitOptions) (catalog.Result, error) {
 	d, err := look(ctx, p, draft, (*catalog.View).Draft)
 	if err != nil {
 		return catalog.Result{}, err
@@ -74,7 +80,7 @@ func (p *Primary) commit(ctx context.Context, draft bundle.ID, o CommitOptions) 
 	if done || err != nil {
 		return r, err
 	}
-	return again(func(attempt int) (catalog.Result, error) { return p.commitOnce(ctx, attempt, draft, o) })
+	return again(func(attempt int) (catalog.Result, error) { return p.commitOnce(ctx, attempt, draft, revision, o) })
 }
 
 // enterCommit waits until no other change of the draft and no other commit of
@@ -113,10 +119,14 @@ func again[R any](try func(attempt int) (R, error)) (R, error) {
 	}
 }
 
-// commitOnce composes and proposes a version of the draft as it is now.
-func (p *Primary) commitOnce(ctx context.Context, attempt int, draft bundle.ID, o CommitOptions) (catalog.Result, error) {
+// commitOnce composes and proposes a version of the draft as it is now, if that
+// is at the given revision or any will do.
+func (p *Primary) commitOnce(ctx context.Context, attempt int, draft bundle.ID, revision uint64, o CommitOptions) (catalog.Result, error) {
 	s, err := p.load(ctx, draft)
 	if err != nil {
+		return catalog.Result{}, err
+	}
+	if err := atRevision(s.Draft, revision); err != nil {
 		return catalog.Result{}, err
 	}
 	head, m, err := p.mergeOnHead(ctx, s)
@@ -201,6 +211,12 @@ func (p *Primary) writeManifest(ctx context.Context, head *bundle.Manifest, m *m
 // reads as it would after a commit. Conflicts are a *[ConflictError], and
 // nothing changes.
 func (p *Primary) Rebase(ctx context.Context, draft bundle.ID) (catalog.Draft, error) {
+	return p.RebaseAt(ctx, draft, 0)
+}
+
+// RebaseAt is [Primary.Rebase] of a draft that must be at the given revision,
+// KindPrecondition otherwise; 0 for any.
+func (p *Primary) RebaseAt(ctx context.Context, draft bundle.ID, revision uint64) (catalog.Draft, error) {
 	leave, err := p.drafts.enter(ctx, draft)
 	if err != nil {
 		return catalog.Draft{}, err
@@ -209,12 +225,17 @@ func (p *Primary) Rebase(ctx context.Context, draft bundle.ID) (catalog.Draft, e
 	if done, d, err := p.patched(ctx, draft); done || err != nil {
 		return d, err
 	}
-	return again(func(attempt int) (catalog.Draft, error) { return p.rebaseOnce(ctx, attempt, draft) })
+	return again(func(attempt int) (catalog.Draft, error) { return p.rebaseOnce(ctx, attempt, draft, &revision) })
 }
 
-func (p *Primary) rebaseOnce(ctx context.Context, attempt int, draft bundle.ID) (catalog.Draft, error) {
+// rebaseOnce rebases the draft as it is now. wanted is the revision that it must
+// be at, and follows what this call itself does to it.
+func (p *Primary) rebaseOnce(ctx context.Context, attempt int, draft bundle.ID, wanted *uint64) (catalog.Draft, error) {
 	s, err := p.load(ctx, draft)
 	if err != nil {
+		return catalog.Draft{}, err
+	}
+	if err := atRevision(s.Draft, *wanted); err != nil {
 		return catalog.Draft{}, err
 	}
 	if s.Draft.Base == s.Head.Number {
@@ -227,6 +248,9 @@ func (p *Primary) rebaseOnce(ctx context.Context, attempt int, draft bundle.ID) 
 	revision, err := p.forget(ctx, s.Draft, m.idleFiles, m.idleLinks)
 	if err != nil {
 		return catalog.Draft{}, err
+	}
+	if *wanted != 0 {
+		*wanted = revision
 	}
 	r, err := p.propose(ctx, attempt, catalog.RebaseDraft{ID: draft, Revision: revision, Base: s.Head.Number})
 	if err != nil {

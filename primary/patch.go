@@ -87,7 +87,14 @@ func (p *Primary) PatchDraft(ctx context.Context, id bundle.ID, patch Patch) (ca
 // PutFile sets one file of a draft to what r yields, of any size and never
 // wholly in memory. size is the expected number of bytes, -1 if unknown.
 func (p *Primary) PutFile(ctx context.Context, id bundle.ID, path string, r io.Reader, size int64) (catalog.Draft, error) {
-	c := &change{draft: id, edits: []FileEdit{{Path: path}}}
+	return p.PutFileAt(ctx, id, 0, path, r, size)
+}
+
+// PutFileAt is [Primary.PutFile] on a draft that must be at the given revision,
+// KindPrecondition otherwise, also if it is not any more when r is stored; 0 for
+// any.
+func (p *Primary) PutFileAt(ctx context.Context, id bundle.ID, revision uint64, path string, r io.Reader, size int64) (catalog.Draft, error) {
+	c := &change{draft: id, edits: []FileEdit{{Path: path}}, ifRevision: revision}
 	if err := bundle.CheckPath(path); err != nil {
 		return catalog.Draft{}, err
 	}
@@ -99,6 +106,9 @@ func (p *Primary) PutFile(ctx context.Context, id bundle.ID, path string, r io.R
 		return catalog.Draft{}, err
 	}
 	if err := p.checkFiles(ctx, s, c.edits); err != nil {
+		return catalog.Draft{}, err
+	}
+	if err := c.checkRevision(s.Draft); err != nil {
 		return catalog.Draft{}, err
 	}
 	l, err := p.store.PutStream(ctx, r, nil, size)
@@ -154,12 +164,7 @@ type change struct {
 	staged bundle.ID        // the patch under which the first ops were staged
 }
 
-func (c *change) checkRevision(d catalog.Draft) error {
-	if c.ifRevision != 0 && c.ifRevision != d.Revision {
-		return bundle.Errorf(bundle.KindPrecondition, "The draft is at revision %d, not %d: read it again.", d.Revision, c.ifRevision)
-	}
-	return nil
-}
+func (c *change) checkRevision(d catalog.Draft) error { return atRevision(d, c.ifRevision) }
 
 // checkFiles returns what is wrong with the first edit that cannot be made to
 // the draft. Without a draft it looks at the edits alone.

@@ -228,11 +228,11 @@ func deleteBundle(x *exchange) error {
 	if _, err := x.body(); err != nil {
 		return err
 	}
-	if _, err := x.ownBundle(x.id); err != nil {
-		return err
-	}
 	ctx, err := x.ctx()
 	if err != nil {
+		return err
+	}
+	if _, err := x.ownBundle(x.id); err != nil && !x.maybeAnswered(err) {
 		return err
 	}
 	if err := x.cfg.Primary.DeleteBundle(ctx, x.id); err != nil {

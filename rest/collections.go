@@ -125,11 +125,11 @@ func (x *exchange) shownCollection(c catalog.Collection) (b []byte, err error) {
 }
 
 func deleteCollection(x *exchange) error {
-	if _, err := x.ownCollection(x.id); err != nil {
-		return err
-	}
 	ctx, err := x.ctx()
 	if err != nil {
+		return err
+	}
+	if _, err := x.ownCollection(x.id); err != nil && !x.maybeAnswered(err) {
 		return err
 	}
 	if err := x.cfg.Primary.DeleteCollection(ctx, x.id); err != nil {

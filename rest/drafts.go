@@ -138,7 +138,11 @@ func commitDraft(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	v, err := x.cfg.Primary.Commit(ctx, x.id, opts)
+	revision, err := x.ifDraft()
+	if err != nil {
+		return err
+	}
+	v, err := x.cfg.Primary.CommitAt(ctx, x.id, revision, opts)
 	if err != nil {
 		return asList(err)
 	}
@@ -188,10 +192,17 @@ func rebaseDraft(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if _, err := x.cfg.Primary.Rebase(ctx, x.id); err != nil {
+	revision, err := x.ifDraft()
+	if err != nil {
+		return err
+	}
+	if _, err := x.cfg.Primary.RebaseAt(ctx, x.id, revision); err != nil {
 		return asList(err)
 	}
 	b, err := x.shownDraft()
+	if bundle.IsKind(err, bundle.KindNotFound) { // it was rebased before, and is gone since
+		return x.done()
+	}
 	if err != nil {
 		return err
 	}

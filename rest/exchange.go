@@ -198,6 +198,12 @@ func (x *exchange) ctx() (context.Context, error) {
 	return ctx, err
 }
 
+// maybeAnswered reports whether err, that the object is not there, may be what
+// this very request did when it came before: whoever decides the change knows.
+func (x *exchange) maybeAnswered(err error) bool {
+	return bundle.IsKind(err, bundle.KindNotFound) && x.r.Header.Get("Idempotency-Key") != ""
+}
+
 const maxIdempotencyKey = 255
 
 func (x *exchange) idempotency() (id catalog.RequestID, ok bool, err error) {

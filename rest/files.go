@@ -108,15 +108,20 @@ func putDraftFile(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	revision, err := x.ifDraft()
+	if err != nil {
+		return err
+	}
 	leave, err := x.enterUpload()
 	if err != nil {
 		return err
 	}
 	defer leave()
-	_, err = x.cfg.Primary.PutFile(ctx, x.id, x.r.PathValue("path"), x.upload(), x.r.ContentLength)
+	d, err := x.cfg.Primary.PutFileAt(ctx, x.id, revision, x.r.PathValue("path"), x.upload(), x.r.ContentLength)
 	if err != nil {
 		return uploadError(asList(err))
 	}
+	x.tag(d.Revision)
 	return x.done()
 }
 
@@ -126,9 +131,14 @@ func deleteDraftFile(x *exchange) error {
 		return err
 	}
 	patch := primary.Patch{Files: []primary.FileEdit{{Path: x.r.PathValue("path"), Delete: true}}}
-	if _, err := x.cfg.Primary.PatchDraft(ctx, x.id, patch); err != nil {
+	if patch.IfRevision, err = x.ifDraft(); err != nil {
+		return err
+	}
+	d, err := x.cfg.Primary.PatchDraft(ctx, x.id, patch)
+	if err != nil {
 		return asList(err)
 	}
+	x.tag(d.Revision)
 	return x.done()
 }
 

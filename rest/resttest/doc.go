@@ -19,8 +19,9 @@
 //
 // Requests carry the token unless they have an Authorization line; "-" sends no
 // such header. A multipart/form-data body is written as lines of key=value; a body
-// with Content-Encoding: go is a Go string. Expected headers are compared alone,
-// "-" means absent; a body is compared to the byte unless there is none.
+// with Content-Encoding: go is a Go string; one with Transfer-Encoding: chunked has
+// no announced length. Expected headers are compared alone, "-" means absent; a
+// body is compared to the byte unless there is none.
 // ${kind:name} in an answer matches a kind (uuid, time, hex40, query, text) and
 // keeps it, ${name} stands for what was kept, also in requests. ${base} is the
 // server and ${token} the token.

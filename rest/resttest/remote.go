@@ -120,6 +120,10 @@ func (r Remote) request(ctx context.Context, text string) (request *http.Request
 	if request, err = http.NewRequestWithContext(ctx, method, path, bytes.NewReader(sent)); err != nil {
 		return nil, nil, err
 	}
+	if h.Get("Transfer-Encoding") == "chunked" {
+		h.Del("Transfer-Encoding")
+		request.ContentLength = -1
+	}
 	request.Header = h
 	return request, sent, nil
 }
