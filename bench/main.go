@@ -106,7 +106,7 @@ func start(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if o.profile != "" {
 		return profile(ctx, filepath.Join(dir, "data"), o.profile, o.clients, stdout)
 	}
-	b := &bench{options: o, dir: dir, program: site.Program(o.program), rhythm: rhythm{rounds: 5, slice: 1500 * time.Millisecond}}
+	b := &bench{options: o, dir: dir, program: site.Program(o.program), rhythm: rhythm{rounds: 5, slice: time.Second}}
 	if o.quick {
 		b.rhythm = rhythm{rounds: 3, slice: 400 * time.Millisecond}
 		b.options.bundles = min(o.bundles, 10_000)
