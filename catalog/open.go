@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/blockstored/blockstored/bundle"
 )
 
 // Options are the settings of [Open].
@@ -130,7 +132,7 @@ func (db *DB) Close() error {
 	return h.close()
 }
 
-var errClosed = errors.New("catalog: it is closed")
+var errClosed = bundle.Errorf(bundle.KindUnavailable, "the catalog is closed: this node is shutting down")
 
 // use returns the handle in use; the caller releases it.
 func (db *DB) use() (*handle, error) {
