@@ -225,7 +225,7 @@ func (v *View) LogReader() tlog.HashReader { return logReader(v.session) }
 // Records returns at most limit records (at most 10 000, 0 means 1000) from
 // index from on.
 func (v *View) Records(from int64, limit int) ([]Record, error) {
-	return collect(v.session, recordColumns+` WHERE r.id >= ? ORDER BY r.id LIMIT ?`,
+	return collect(v.session, recordColumns+` WHERE r.id >= ? ORDER BY r.id LIMIT +?`,
 		[]any{from, Page{Limit: limit}.limit()}, scanRecord)
 }
 
@@ -254,4 +254,4 @@ func (v *View) RecordsOf(subject bundle.ID, from int64, limit int) ([]Record, er
 
 const recordsOfQuery = recordColumns + ` WHERE r.subject =
  coalesce((SELECT id FROM bundles WHERE uuid = ?1), (SELECT id FROM collections WHERE uuid = ?1))
- AND r.id >= ?2 ORDER BY r.id LIMIT ?3`
+ AND r.id >= ?2 ORDER BY r.id LIMIT +?3`

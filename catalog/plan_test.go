@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -15,18 +17,18 @@ func TestQueriesUseIndexes(t *testing.T) {
 	s := newSite(t)
 	for name, text := range map[string]string{
 		"collection":   collectionColumns + ` WHERE c.uuid = ? AND c.state <> 1`,
-		"collections":  collectionColumns + ` WHERE c.id > ? AND c.state <> 1 ORDER BY c.id LIMIT ?`,
+		"collections":  collectionColumns + ` WHERE c.id > ? AND c.state <> 1 ORDER BY c.id LIMIT +?`,
 		"bundle":       bundleColumns + ` WHERE b.uuid = ? AND b.state <> 1 AND c.state <> 1`,
 		"bundles":      bundleColumns + ` WHERE b.id > ? AND b.state <> 1 AND c.state <> 1 ORDER BY b.id`,
 		"in one":       bundleColumns + ` WHERE b.id > ? AND b.collection = ? AND b.state <> 1 AND c.state <> 1 ORDER BY b.id`,
 		"of one":       bundleColumns + ` WHERE b.id > ? AND b.owner = ? AND b.owner <> 0 AND b.state <> 1 AND c.state <> 1 ORDER BY b.id`,
 		"search":       bundleColumns + ` JOIN bundle_text t ON t.rowid = b.id WHERE t.rowid > ? AND bundle_text MATCH ? AND b.state <> 1 AND c.state <> 1 ORDER BY t.rowid`,
-		"versions":     versionColumns + ` WHERE v.bundle = ? AND v.num > ? ORDER BY v.num LIMIT ?`,
-		"drafts":       draftColumns + ` WHERE d.id > ? AND` + draftLive + ` ORDER BY d.id LIMIT ?`,
-		"drafts of":    draftColumns + ` WHERE b.uuid = ? AND d.id > ? AND` + draftLive + ` ORDER BY d.id LIMIT ?`,
+		"versions":     versionColumns + ` WHERE v.bundle = ? AND v.num > ? ORDER BY v.num LIMIT +?`,
+		"drafts":       draftColumns + ` WHERE d.id > ? AND` + draftLive + ` ORDER BY d.id LIMIT +?`,
+		"drafts of":    draftColumns + ` WHERE b.uuid = ? AND d.id > ? AND` + draftLive + ` ORDER BY d.id LIMIT +?`,
 		"draft":        draftColumns + ` WHERE d.uuid = ? AND` + draftLive,
 		"draft state":  draftStateQuery,
-		"records":      recordColumns + ` WHERE r.id >= ? ORDER BY r.id LIMIT ?`,
+		"records":      recordColumns + ` WHERE r.id >= ? ORDER BY r.id LIMIT +?`,
 		"records of":   recordsOfQuery,
 		"overlay":      overlayQuery,
 		"dependents":   dependentsQuery,
@@ -49,6 +51,25 @@ func TestQueriesUseIndexes(t *testing.T) {
 			if scan || sort {
 				t.Errorf("%s: %s\n  of %s", name, row, strings.Join(rows, "\n     "))
 			}
+		}
+	}
+}
+
+// A bare parameter after LIMIT is something SQLite plans for: each new value has
+// it compile the statement again. "+?" is only a number to it.
+func TestNoStatementIsCompiledAnewForItsLimit(t *testing.T) {
+	sources, err := filepath.Glob("*.go")
+	if err != nil || len(sources) < 10 {
+		t.Fatal(len(sources), err)
+	}
+	bare := regexp.MustCompile(`LIMIT \?`)
+	for _, name := range sources {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bare.Match(source) {
+			t.Errorf("%s has a statement with a bare parameter as its limit: write LIMIT +?", name)
 		}
 	}
 }

@@ -39,7 +39,7 @@ func (v *View) Collection(id bundle.ID) (Collection, error) {
 
 // Collections lists collections.
 func (v *View) Collections(p Page) ([]Paged[Collection], error) {
-	return collect(v.session, collectionColumns+` WHERE c.id > ? AND c.state <> 1 ORDER BY c.id LIMIT ?`,
+	return collect(v.session, collectionColumns+` WHERE c.id > ? AND c.state <> 1 ORDER BY c.id LIMIT +?`,
 		[]any{clamp(p.After), p.limit()}, scanCollection)
 }
 
@@ -116,7 +116,7 @@ func (v *View) Versions(of bundle.ID, p Page) ([]Paged[Version], error) {
 
 func (v *View) versionsOf(b bundleRow, p Page) ([]Paged[Version], error) {
 	scan := scanVersion(b.uuid)
-	return collect(v.session, versionColumns+` WHERE v.bundle = ? AND v.num > ? ORDER BY v.num LIMIT ?`,
+	return collect(v.session, versionColumns+` WHERE v.bundle = ? AND v.num > ? ORDER BY v.num LIMIT +?`,
 		[]any{b.id, clamp(p.After), p.limit()}, func(row scanner) (Paged[Version], error) {
 			version, err := scan(row)
 			return Paged[Version]{Row: version, Cursor: version.Number}, err
@@ -149,10 +149,10 @@ func (v *View) Draft(id bundle.ID) (Draft, error) {
 // Drafts lists the drafts of a bundle, or all of them for the zero ID.
 func (v *View) Drafts(of bundle.ID, p Page) ([]Paged[Draft], error) {
 	if of == (bundle.ID{}) {
-		return collect(v.session, draftColumns+` WHERE d.id > ? AND`+draftLive+` ORDER BY d.id LIMIT ?`,
+		return collect(v.session, draftColumns+` WHERE d.id > ? AND`+draftLive+` ORDER BY d.id LIMIT +?`,
 			[]any{clamp(p.After), p.limit()}, scanDraft)
 	}
-	return collect(v.session, draftColumns+` WHERE b.uuid = ? AND d.id > ? AND`+draftLive+` ORDER BY d.id LIMIT ?`,
+	return collect(v.session, draftColumns+` WHERE b.uuid = ? AND d.id > ? AND`+draftLive+` ORDER BY d.id LIMIT +?`,
 		[]any{of[:], clamp(p.After), p.limit()}, scanDraft)
 }
 
@@ -261,4 +261,4 @@ func (v *View) dependents(ref bundle.VersionRef, direct, limit int) ([]bundle.Ve
 }
 
 const dependentsQuery = `SELECT DISTINCT b.uuid, d.num FROM deps d JOIN bundles b ON b.id = d.bundle
- WHERE d.target = ? AND d.target_num BETWEEN ? AND ? AND d.direct >= ? ORDER BY d.bundle, d.num LIMIT ?`
+ WHERE d.target = ? AND d.target_num BETWEEN ? AND ? AND d.direct >= ? ORDER BY d.bundle, d.num LIMIT +?`

@@ -25,4 +25,4 @@ func (v *View) Borrowers(of bundle.ID, after Borrower, limit int) ([]Borrower, e
 const borrowersQuery = `SELECT b.uuid, d.num, d.target_num, d.direct
  FROM deps d JOIN bundles b ON b.id = d.bundle JOIN collections c ON c.id = b.collection
  WHERE d.target = ? AND (d.target_num, d.bundle, d.num) > (?, coalesce((SELECT id FROM bundles WHERE uuid = ?), 0), ?)
- AND b.state <> 1 AND c.state <> 1 ORDER BY d.target_num, d.bundle, d.num LIMIT ?`
+ AND b.state <> 1 AND c.state <> 1 ORDER BY d.target_num, d.bundle, d.num LIMIT +?`
