@@ -85,6 +85,10 @@ func TestLateNodeReceivesACopyAndThenTheLog(t *testing.T) {
 		t.Errorf("%d copies", got)
 	}
 	// What was installed survives a restart, and the node goes on from there.
+	c.Eventually("both have the whole log", func() bool {
+		s, other := a.Live().Stats(), b.Live().Stats()
+		return s.LastLog == other.LastLog && s.Members[1].Voter
+	})
 	b.Stop()
 	b.Start()
 	c.Leader().MustPut("after", "the restart")

@@ -147,7 +147,8 @@ func (n *Node) Leads() bool {
 	return ready && n.raft.State() == raft.Leader
 }
 
-// lead follows raft's word on who leads. Raft waits for it, so it never blocks.
+// lead follows raft's word on who leads, and the disk's. Raft waits for it, so
+// it never blocks.
 func (n *Node) lead() {
 	for {
 		select {
@@ -157,12 +158,25 @@ func (n *Node) lead() {
 				n.leadership.lose()
 				continue
 			}
-			term := n.raft.CurrentTerm()
-			n.logger.Info("leading", "node", n.id, "term", term)
-			n.leadership.begin(term, func(ctx context.Context) bool { return n.prepare(ctx, term) })
+			n.beginLeading()
+		case <-n.store.changed:
+			n.watchDisk()
+		case <-n.regained:
+			if leading, _, _ := n.leadership.current(); !leading && n.raft.State() == raft.Leader && !n.store.stalled() {
+				n.beginLeading()
+			}
 		case <-n.closing:
 			return
 		}
+	}
+}
+
+func (n *Node) beginLeading() {
+	term := n.raft.CurrentTerm()
+	n.logger.Info("leading", "node", n.id, "term", term)
+	n.leadership.begin(term, func(ctx context.Context) bool { return n.prepare(ctx, term) })
+	if n.raft.State() != raft.Leader { // or raft says so later
+		n.leadership.lose()
 	}
 }
 

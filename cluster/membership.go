@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ type health struct {
 
 func (n *Node) health() health {
 	return health{
-		ID: string(n.id), Term: n.raft.CurrentTerm(), Applied: n.fsm.position().index,
+		ID: string(n.id), Term: n.raft.CurrentTerm(), Applied: n.reached(),
 		Log: n.raft.LastIndex(), Stalled: n.store.stalled(),
 	}
 }
@@ -79,19 +80,30 @@ func (n *Node) Stats() Stats {
 	return s
 }
 
-// AddVoter lets the node id, which listens at address, take part and vote. One
-// that takes part under another address is removed first: raft 1.8 changes the
-// address of a follower under the goroutine that replicates to it. AddVoter
-// returns when the change is committed; the new node may still be receiving its
-// copy. Only the leader can; errors have KindUnavailable as those of
-// [Node.Propose], and the call can be repeated.
+// AddVoter lets the node id, which listens at address, take part and vote at
+// once, whether it keeps up or not; [Node.Join] is the careful way. One that
+// takes part under another address is removed first: raft 1.8 changes the
+// address of a follower under the goroutine that replicates to it. A member of
+// the same name and another incarnation is KindConflict. AddVoter returns when
+// the change is committed; the new node may still be receiving its copy. Only
+// the leader can; other errors have KindUnavailable as those of [Node.Propose],
+// and the call can be repeated.
 func (n *Node) AddVoter(ctx context.Context, id, address string) error {
-	if id == "" || address == "" {
-		return bundle.Errorf(bundle.KindInvalid, "a node to add needs an id and an address")
+	n.joining.Lock()
+	defer n.joining.Unlock()
+	return n.addVoter(ctx, id, address)
+}
+
+func (n *Node) addVoter(ctx context.Context, id, address string) error {
+	if _, err := parseNode(id); err != nil || address == "" {
+		return cmp.Or(err, error(bundle.Errorf(bundle.KindInvalid, "node %s needs an address to vote", id)))
+	}
+	if other, ok := n.sameNode(id); ok {
+		return bundle.Errorf(bundle.KindConflict, "%s is a member, of the same name as %s: remove it first", other, id)
 	}
 	for _, m := range n.servers() {
 		if string(m.ID) == id && string(m.Address) != address && m.ID != n.id {
-			if err := n.Remove(ctx, id); err != nil {
+			if err := n.remove(ctx, id); err != nil {
 				return err
 			}
 		}
@@ -101,9 +113,23 @@ func (n *Node) AddVoter(ctx context.Context, id, address string) error {
 	})
 }
 
-// Remove takes the node id out of the cluster. Only the leader can; a leader
-// that removes itself steps down.
+// Remove takes the node id out of the cluster for good: it comes back only as
+// another incarnation, or by [Node.Join]. Only the leader can; a leader that
+// removes itself steps down. KindNotFound if it is no member, KindInvalid if it
+// is the only voter.
 func (n *Node) Remove(ctx context.Context, id string) error {
+	n.joining.Lock()
+	defer n.joining.Unlock()
+	return n.remove(ctx, id)
+}
+
+func (n *Node) remove(ctx context.Context, id string) error {
+	if !n.isMember(id) {
+		return bundle.Errorf(bundle.KindNotFound, "node %s is no member of this cluster", id)
+	}
+	if id == string(n.id) && n.soleVoter() {
+		return bundle.Errorf(bundle.KindInvalid, "node %s is the only voter; without it the instance has no catalog", id)
+	}
 	return n.changeMembers(ctx, func(wait time.Duration) raft.IndexFuture {
 		return n.raft.RemoveServer(raft.ServerID(id), 0, wait)
 	})

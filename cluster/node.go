@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -43,16 +44,19 @@ type Node struct {
 	peers      *peers
 	server     *server // nil without a listener
 	leadership leadership
+	joining    sync.Mutex   // one change of who may join at a time
+	handing    atomic.Int32 // attempts to hand leadership over that are under way
 	questions  [2]questions // to the leader, by whether a quorum must confirm
 	calls      callGroup    // goroutines that wait for an answer of raft
 
-	closing chan struct{} // closed when Close begins
-	faults  chan error    // the first fault of the catalog or the log
-	notify  chan bool     // leadership gained or lost
-	loops   sync.WaitGroup
-	halt    func() error // stops raft, once
-	close   func() error // the rest of Close, once
-	unhook  func()       // ends measure
+	closing  chan struct{} // closed when Close begins
+	faults   chan error    // the first fault of the catalog or the log
+	notify   chan bool     // leadership gained or lost
+	regained chan struct{} // a quorum confirmed this leader after its disk had stalled
+	loops    sync.WaitGroup
+	halt     func() error // stops raft, once
+	close    func() error // the rest of Close, once
+	unhook   func()       // ends measure
 }
 
 // Open starts a node and returns at once: use [Node.WaitLeader] to wait until
@@ -75,11 +79,12 @@ func Open(ctx context.Context, config Config) (*Node, error) {
 		id: raft.ServerID(config.ID), logger: config.Logger, metrics: config.Metrics, now: config.Now,
 		rpcLimit: config.RPCTimeout, retention: config.Retention, maxStale: config.MaxStaleness,
 		patience: 2 * (config.HeartbeatTimeout + config.ElectionTimeout), askLimit: config.HeartbeatTimeout,
-		trail:   &trail{retention: config.Retention},
-		path:    filepath.Join(config.Dir, "raft.db"),
-		closing: make(chan struct{}),
-		faults:  make(chan error, 1),
-		notify:  make(chan bool, 8),
+		trail:    &trail{retention: config.Retention},
+		path:     filepath.Join(config.Dir, "raft.db"),
+		closing:  make(chan struct{}),
+		faults:   make(chan error, 1),
+		notify:   make(chan bool, 8),
+		regained: make(chan struct{}, 1),
 	}
 	n.leadership.changed = make(chan struct{})
 	n.fsm = &fsm{
@@ -239,9 +244,11 @@ func (n *Node) run(onFatal func(error)) {
 	})
 	n.unhook = n.metrics.OnScrape(n.measure)
 	n.WhileLeader(func(ctx context.Context, _ uint64) { n.announce(ctx) })
+	n.WhileLeader(n.promote)
 	n.peers = newPeers(n.layer)
 	if ln := n.layer.calls(); ln != nil {
 		n.server = n.serveCalls(ln)
+		n.loops.Go(n.moveIn)
 	}
 	n.loops.Go(n.lead)
 	n.loops.Go(n.compact)

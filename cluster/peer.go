@@ -22,6 +22,7 @@ import (
 // answers members of its cluster only.
 const (
 	callPropose = "/v1/propose" // POST a command; answers its result and index
+	callJoin    = "/v1/join"    // POST the address at which the caller, a member, listens now
 	callIndex   = "/v1/index"   // GET what a read on another node must wait for
 	callStatus  = "/v1/status"  // GET how the node is
 

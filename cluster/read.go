@@ -114,7 +114,7 @@ func (n *Node) leaderIndex(ctx context.Context, level Level) (uint64, error) {
 	}
 	// Before the quorum is asked: what is committed later is not promised.
 	index := n.fsm.position().index
-	if level != Strong {
+	if level != Strong && n.handing.Load() == 0 {
 		return index, nil
 	}
 	_, err, ended := call(ctx, &n.calls, func() (struct{}, error) {
@@ -196,6 +196,16 @@ func (n *Node) nothingBetween(from, to uint64) bool {
 		}
 	}
 	return true
+}
+
+// reached returns up to where the catalog has the log, which its position does
+// not tell when what follows never reaches it.
+func (n *Node) reached() uint64 {
+	at, passed := n.fsm.position().index, n.raft.AppliedIndex()
+	if at < passed && n.nothingBetween(at, passed) {
+		return passed
+	}
+	return at
 }
 
 // awaitReady reports whether this node leads, after waiting until its state is

@@ -27,6 +27,7 @@ func (n *Node) serveCalls(ln net.Listener) *server {
 	s := &server{node: n, done: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+callPropose, s.propose)
+	mux.HandleFunc("POST "+callJoin, s.join)
 	mux.HandleFunc("GET "+callIndex, s.index)
 	mux.HandleFunc("GET "+callStatus, s.status)
 	s.http = &http.Server{

@@ -57,19 +57,24 @@ func Start(t testing.TB, options Options) *Cluster {
 	return c
 }
 
+// New makes one more node, which is down and no member.
+func (c *Cluster) New() *Node {
+	slot, port := c.network.listen()
+	n := &Node{
+		c: c, slot: slot, port: port, first: len(c.nodes) == 0, disk: newDisk(),
+		Name: fmt.Sprintf("n%d", len(c.nodes)+1), folder: newFolder(c.t),
+	}
+	c.nodes = append(c.nodes, n)
+	return n
+}
+
 // Add starts one more node and lets the leader add it. It does not wait until
 // the node votes.
 func (c *Cluster) Add() *Node {
 	c.t.Helper()
-	n := &Node{
-		c: c, slot: len(c.nodes), Name: fmt.Sprintf("n%d", len(c.nodes)+1),
-		port: c.network.listen(), folder: newFolder(c.t),
-	}
-	first := len(c.nodes) == 0
-	c.nodes = append(c.nodes, n)
-	n.first = first
+	n := c.New()
 	n.Start()
-	if first {
+	if n.first {
 		c.Leader()
 	} else {
 		c.Join(n)
@@ -84,7 +89,7 @@ func (c *Cluster) Join(n *Node) {
 	defer cancel()
 	var err error
 	for ctx.Err() == nil {
-		if err = c.Leader().Live().AddVoter(ctx, n.ID(), n.Address()); err == nil {
+		if err = c.Leader().Live().Join(ctx, n.ID(), n.Address()); err == nil {
 			return
 		}
 		// A leader that was lost meanwhile; there will be another.
@@ -198,11 +203,11 @@ func (c *Cluster) Partition(groups ...[]*Node) {
 
 // Cut keeps what from sends from reaching to, until Heal: it waits in between, as
 // with TCP. New connections between the two are not made, in either direction.
-func (c *Cluster) Cut(from, to *Node) { c.network.cut(link{from.slot, to.slot}) }
+func (c *Cluster) Cut(from, to *Node) { c.network.cut(link{from.place(), to.place()}) }
 
 // Slow delays each piece of what from sends to to.
 func (c *Cluster) Slow(from, to *Node, by time.Duration) {
-	c.network.slow(link{from.slot, to.slot}, by)
+	c.network.slow(link{from.place(), to.place()}, by)
 }
 
 // Heal makes all links whole and fast.

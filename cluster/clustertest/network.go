@@ -238,17 +238,18 @@ type ear struct {
 	once   sync.Once
 }
 
-func (w *network) listen() *port {
+// listen gives a new node a port, and its number.
+func (w *network) listen() (slot int, p *port) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p := &port{Listener: ln}
+	p = &port{Listener: ln}
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.ports = append(w.ports, p)
-	w.mu.Unlock()
 	p.loop.Go(p.accept)
-	return p
+	return len(w.ports) - 1, p
 }
 
 func (p *port) accept() {

@@ -16,18 +16,18 @@ import (
 	"github.com/blockstored/blockstored/cluster"
 )
 
-// Node is one machine of the cluster, running or not. It keeps its name and its
-// address in all its lives, and its id until it loses its disk.
+// Node is one machine of the cluster, running or not. It keeps its name in all
+// its lives, its address until it moves, and its id until it loses its disk.
 type Node struct {
 	Name string
 
 	c     *Cluster
-	slot  int
 	first bool
-	port  *port
 	skew  atomic.Int64
 
 	mu          sync.Mutex
+	slot        int // of its address in the network
+	port        *port
 	folder      *folder
 	incarnation int
 	live        *cluster.Node // nil while the node is down
@@ -45,7 +45,21 @@ func (n *Node) ID() string {
 func (n *Node) id() string { return fmt.Sprintf("%s-%d", n.Name, n.incarnation+1) }
 
 // Address is where the node listens.
-func (n *Node) Address() string { return n.port.Addr().String() }
+func (n *Node) Address() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.port.Addr().String()
+}
+
+// Move gives the node another address, as of its next start. It must be down.
+func (n *Node) Move() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.live != nil {
+		n.c.t.Fatalf("%s runs", n.Name)
+	}
+	n.slot, n.port = n.c.network.listen()
+}
 
 // Live returns the running node, nil while it is down.
 func (n *Node) Live() *cluster.Node {
@@ -77,6 +91,7 @@ func (n *Node) Start() {
 	// A node outlives the contexts of the calls that start it.
 	ctx := context.Background()
 	var err error
+	slot := n.slot
 	n.disk = newDisk()
 	if n.db, err = catalog.Open(ctx, n.folder.join("catalog"), catalog.Options{}); err != nil {
 		n.c.t.Fatalf("catalog of %s: %v", n.Name, err)
@@ -85,7 +100,7 @@ func (n *Node) Start() {
 		ID: n.id(), Dir: n.folder.join("raft"), Catalog: diskCatalog{n.db, n.disk}, LogWrite: n.disk.write,
 		Bootstrap: n.first && n.incarnation == 0, Listener: n.port.up(), Now: n.now, Logger: logger(n.c.t, n.Name),
 		Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
-			return n.c.network.dial(ctx, n.slot, address)
+			return n.c.network.dial(ctx, slot, address)
 		},
 		OnFatal:          n.fatal(n.disk),
 		HeartbeatTimeout: 500 * time.Millisecond, ElectionTimeout: 500 * time.Millisecond,
@@ -144,13 +159,14 @@ func (n *Node) Kill() {
 	n.c.t.Helper()
 	disk := n.Disk()
 	disk.Freeze()
-	n.c.network.silence(n.slot)
+	slot := n.place()
+	n.c.network.silence(slot)
 	n.mu.Lock()
 	n.folder = n.folder.crashed()
 	n.mu.Unlock()
 	disk.Fail(errKilled)
 	_ = n.end() // nothing of it matters any more
-	n.c.network.resume(n.slot)
+	n.c.network.resume(slot)
 }
 
 // LoseDisk makes the next start that of a new incarnation with nothing on its
@@ -226,6 +242,13 @@ func (n *Node) Dump() (d bundle.Digest, err error) {
 		return err
 	})
 	return d, err
+}
+
+// place is the node's number in the network.
+func (n *Node) place() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.slot
 }
 
 // votes reports whether the node knows that it votes.
