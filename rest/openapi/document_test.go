@@ -7,20 +7,24 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/goccy/go-yaml"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
+// made is what the tests look at.
+var made = sync.OnceValues(Render)
+
 // document returns the description as it is served.
 func document(t *testing.T) map[string]any {
 	t.Helper()
-	b, err := JSON()
+	docs, err := made()
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(docs.JSON))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,11 +146,11 @@ func TestReferencesHoldAndNothingIsLeftOver(t *testing.T) {
 }
 
 func TestOperationsAreNamedAndTheirPathsExplained(t *testing.T) {
-	b, err := JSON()
+	docs, err := made()
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := read(b)
+	d, err := read(docs.JSON)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 
 func rendered(t *testing.T) (*Docs, string) {
 	t.Helper()
-	docs, err := Render()
+	docs, err := made()
 	if err != nil {
 		t.Fatal(err)
 	}
