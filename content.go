@@ -100,6 +100,13 @@ func keyed(ctx context.Context, method, object string) (context.Context, error) 
 	return primary.WithRequest(ctx, catalog.RequestID(sum[:len(catalog.RequestID{})])), nil
 }
 
+// maybeAnswered reports whether err, that an object is not there, may be what this
+// very call did when it was made before: whoever decides the change knows.
+func maybeAnswered(change context.Context, err error) bool {
+	_, keyed := primary.RequestOf(change)
+	return keyed && bundle.IsKind(err, bundle.KindNotFound)
+}
+
 // pageRows is how many rows of a list are read at a time, in one short view.
 const pageRows = 500
 

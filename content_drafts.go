@@ -101,24 +101,24 @@ func (i *Instance) PatchDraft(ctx context.Context, id bundle.ID, p api.Patch) (r
 }
 
 // PutDraftFile implements [api.Drafts].
-func (i *Instance) PutDraftFile(ctx context.Context, id bundle.ID, path string, r io.Reader, size int64) error {
+func (i *Instance) PutDraftFile(ctx context.Context, id bundle.ID, path string, r io.Reader, size int64) (revision uint64, err error) {
 	change, err := keyed(ctx, "PutDraftFile", id.String()+"/"+path)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	_, err = i.primary.PutFile(change, id, path, api.Sized(r, size), size)
-	return told(ctx, err)
+	d, err := i.primary.PutFile(change, id, path, api.Sized(r, size), size)
+	return d.Revision, told(ctx, err)
 }
 
 // DeleteDraftFile implements [api.Drafts].
-func (i *Instance) DeleteDraftFile(ctx context.Context, id bundle.ID, path string) error {
+func (i *Instance) DeleteDraftFile(ctx context.Context, id bundle.ID, path string) (revision uint64, err error) {
 	change, err := keyed(ctx, "DeleteDraftFile", id.String()+"/"+path)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	patch := primary.Patch{Files: []primary.FileEdit{{Path: path, Delete: true}}}
-	_, err = i.primary.PatchDraft(change, id, patch)
-	return told(ctx, err)
+	d, err := i.primary.PatchDraft(change, id, patch)
+	return d.Revision, told(ctx, err)
 }
 
 // OpenDraftFile implements [api.Drafts].
@@ -139,20 +139,26 @@ func (i *Instance) CommitDraft(ctx context.Context, id bundle.ID, c api.Commit) 
 	if err != nil {
 		return 0, err
 	}
-	v, err := i.primary.Commit(change, id, primary.CommitOptions(c))
+	v, err := i.primary.CommitAt(change, id, c.IfRevision, primary.CommitOptions{
+		ChangeDescription: c.ChangeDescription, License: c.License, Attribution: c.Attribution, Redistribute: c.Redistribute,
+	})
 	return v.Number, told(ctx, err)
 }
 
 // RebaseDraft implements [api.Drafts].
-func (i *Instance) RebaseDraft(ctx context.Context, id bundle.ID) (api.Draft, error) {
+func (i *Instance) RebaseDraft(ctx context.Context, id bundle.ID, ifRevision uint64) (api.Draft, error) {
 	change, err := keyed(ctx, "RebaseDraft", id.String())
 	if err != nil {
 		return api.Draft{}, err
 	}
-	if _, err := i.primary.Rebase(change, id); err != nil {
+	if _, err := i.primary.RebaseAt(change, id, ifRevision); err != nil {
 		return api.Draft{}, told(ctx, err)
 	}
-	return i.Draft(ctx, id)
+	out, err := i.Draft(ctx, id)
+	if bundle.IsKind(err, bundle.KindNotFound) { // it was rebased before, and is gone since
+		return api.Draft{ID: id}, nil
+	}
+	return out, err
 }
 
 // DeleteDraft implements [api.Drafts].

@@ -34,10 +34,11 @@ func TestCallsAfterCloseAreUnavailable(t *testing.T) {
 	_, draft := inst.Draft(ctx, d.ID)
 	_, patch := inst.PatchDraft(ctx, d.ID, api.Patch{Files: map[string]api.FileEdit{"a": {Content: []byte("x")}}})
 	_, commit := inst.CommitDraft(ctx, d.ID, api.Commit{})
+	_, put := inst.PutDraftFile(ctx, d.ID, "a", strings.NewReader("x"), 1)
 	_, missing := inst.MissingBlobs(ctx, []bundle.Digest{bundle.DigestOf(nil)})
 	for what, err := range map[string]error{
 		"create": create, "update": update, "read": read, "draft": draft, "patch": patch, "commit": commit, "missing": missing,
-		"healthy": inst.Healthy(ctx), "put": inst.PutDraftFile(ctx, d.ID, "a", strings.NewReader("x"), 1),
+		"healthy": inst.Healthy(ctx), "put": put,
 		"blob":    inst.StoreBlob(ctx, bundle.DigestOf([]byte("x")), strings.NewReader("x"), 1),
 		"archive": inst.WriteArchive(ctx, b.ID, 1, api.Zip, io.Discard),
 	} {

@@ -114,6 +114,8 @@ type Commit struct {
 	// Redistribute says who may pass the version on: none, peers or any;
 	// empty for what the instance's settings say.
 	Redistribute string `json:"redistribute,omitempty"`
+	// IfRevision, unless 0, is the revision that the draft must be at.
+	IfRevision uint64 `json:"-"`
 }
 
 // Diff is what leads from one version of a bundle to another: files by path,

@@ -118,11 +118,14 @@ type Drafts interface {
 	// does not have, or no longer has, one of the stored blobs.
 	PatchDraft(ctx context.Context, id bundle.ID, p Patch) (revision uint64, err error)
 	// PutDraftFile streams a file of any size into a draft, never wholly in
-	// memory. size is the expected number of bytes, -1 if unknown.
-	PutDraftFile(ctx context.Context, id bundle.ID, path string, r io.Reader, size int64) error
-	// DeleteDraftFile removes a file from a draft. One that is not there is
-	// no error.
-	DeleteDraftFile(ctx context.Context, id bundle.ID, path string) error
+	// memory, and returns the draft's revision afterwards. size is the number
+	// of bytes, [bundle.KindInvalid] if there are more or fewer; -1 if it is
+	// not known. To put a file at a certain revision, store it by
+	// [Blobs.StoreBlob] and name it in a [Patch].
+	PutDraftFile(ctx context.Context, id bundle.ID, path string, r io.Reader, size int64) (revision uint64, err error)
+	// DeleteDraftFile removes a file from a draft and returns the draft's
+	// revision afterwards. One that is not there is no error.
+	DeleteDraftFile(ctx context.Context, id bundle.ID, path string) (revision uint64, err error)
 	// OpenDraftFile opens a file of a draft as [Versions.OpenVersionFile]
 	// opens one of a version.
 	OpenDraftFile(ctx context.Context, id bundle.ID, path string, r Range) (io.ReadCloser, error)
@@ -131,11 +134,14 @@ type Drafts interface {
 	// bundle moved on since the draft's base, the draft's changes are made to
 	// the newest version; where both changed the same, the error is a
 	// *[ConflictError] and nothing changes. A draft without changes is
-	// [bundle.KindInvalid].
+	// [bundle.KindInvalid], one that is not at the revision that c names
+	// [bundle.KindPrecondition].
 	CommitDraft(ctx context.Context, id bundle.ID, c Commit) (number uint64, err error)
-	// RebaseDraft moves a draft onto its bundle's newest version and returns
-	// it as it then is; conflicts are as those of CommitDraft.
-	RebaseDraft(ctx context.Context, id bundle.ID) (Draft, error)
+	// RebaseDraft moves a draft, at that revision unless it is 0, onto its
+	// bundle's newest version and returns it as it then is; refusals are as
+	// those of CommitDraft. A call that is repeated when the draft is gone
+	// returns its ID alone.
+	RebaseDraft(ctx context.Context, id bundle.ID, ifRevision uint64) (Draft, error)
 	// DeleteDraft forgets a draft and what is staged in it.
 	DeleteDraft(ctx context.Context, id bundle.ID) error
 }
@@ -147,11 +153,11 @@ type Blobs interface {
 	// have: at most 100 000 at once ([bundle.KindTooLarge]).
 	MissingBlobs(ctx context.Context, ds []bundle.Digest) ([]bundle.Digest, error)
 	// StoreFrames stores small blobs: r is their frames (see [bundle.Frame]),
-	// one after the other, and length their bytes, -1 if unknown. It returns
+	// one after the other, and length their bytes, -1 if not known. It returns
 	// the number stored. On an error some of them may be stored.
 	StoreFrames(ctx context.Context, r io.Reader, length int64) (stored int, err error)
-	// StoreBlob stores one blob of any size, streamed. size is the expected
-	// number of bytes, -1 if unknown. Bytes that are not those of d are
+	// StoreBlob stores one blob of any size, streamed. size is the number of
+	// bytes, -1 if it is not known. Bytes that are not those of d are
 	// [bundle.KindInvalid], and nothing is stored.
 	StoreBlob(ctx context.Context, d bundle.Digest, r io.Reader, size int64) error
 }

@@ -110,8 +110,8 @@ type request struct {
 	mediaType    string    // of body
 }
 
-// call sends r and decodes the JSON of the answer into out; a nil out ignores
-// the body.
+// call sends r and decodes the JSON of the answer, if it has any, into out; a nil
+// out ignores it.
 func (c *Client) call(ctx context.Context, r request, out any) error {
 	_, err := c.exchange(ctx, r, out)
 	return err
@@ -124,7 +124,7 @@ func (c *Client) exchange(ctx context.Context, r request, out any) (http.Header,
 		return nil, err
 	}
 	defer drain(resp.Body)
-	if out == nil {
+	if out == nil || resp.StatusCode == http.StatusNoContent {
 		return resp.Header, nil
 	}
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {

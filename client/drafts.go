@@ -53,7 +53,7 @@ func (c *Client) CommitDraft(ctx context.Context, id bundle.ID, commit api.Commi
 	if err != nil {
 		return 0, err
 	}
-	r := request{method: http.MethodPost, path: draftPath(id) + "/commit", in: commit}
+	r := request{method: http.MethodPost, path: draftPath(id) + "/commit", header: ifMatch(commit.IfRevision), in: commit}
 	err = again(ctx, func() error {
 		_, err := c.change(ctx, r, &out)
 		return err
@@ -65,9 +65,9 @@ func (c *Client) CommitDraft(ctx context.Context, id bundle.ID, commit api.Commi
 }
 
 // RebaseDraft implements [api.Drafts].
-func (c *Client) RebaseDraft(ctx context.Context, id bundle.ID) (api.Draft, error) {
-	var d api.Draft
-	h, err := c.change(ctx, request{method: http.MethodPost, path: draftPath(id) + "/rebase"}, &d)
+func (c *Client) RebaseDraft(ctx context.Context, id bundle.ID, ifRevision uint64) (api.Draft, error) {
+	d := api.Draft{ID: id} // all that there is if it is gone since
+	h, err := c.change(ctx, request{method: http.MethodPost, path: draftPath(id) + "/rebase", header: ifMatch(ifRevision)}, &d)
 	return draftOf(d, h, err)
 }
 

@@ -40,15 +40,15 @@ func (c *Client) StoreBlob(ctx context.Context, d bundle.Digest, r io.Reader, si
 }
 
 // PutDraftFile implements [api.Drafts].
-func (c *Client) PutDraftFile(ctx context.Context, id bundle.ID, path string, r io.Reader, size int64) error {
-	_, err := c.change(ctx, upload(http.MethodPut, draftFilePath(id, path), "application/octet-stream", r, size), nil)
-	return err
+func (c *Client) PutDraftFile(ctx context.Context, id bundle.ID, path string, r io.Reader, size int64) (revision uint64, err error) {
+	h, err := c.change(ctx, upload(http.MethodPut, draftFilePath(id, path), "application/octet-stream", r, size), nil)
+	return revisionOf(h), err
 }
 
 // DeleteDraftFile implements [api.Drafts].
-func (c *Client) DeleteDraftFile(ctx context.Context, id bundle.ID, path string) error {
-	_, err := c.change(ctx, request{method: http.MethodDelete, path: draftFilePath(id, path)}, nil)
-	return err
+func (c *Client) DeleteDraftFile(ctx context.Context, id bundle.ID, path string) (revision uint64, err error) {
+	h, err := c.change(ctx, request{method: http.MethodDelete, path: draftFilePath(id, path)}, nil)
+	return revisionOf(h), err
 }
 
 func draftFilePath(id bundle.ID, path string) string {

@@ -230,8 +230,14 @@ func TestDraftsAreEditedFileByFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, step := range []func() error{
-		func() error { return c.PutDraftFile(ctx, draft.ID, "new file", strings.NewReader("3"), -1) },
-		func() error { return c.DeleteDraftFile(ctx, draft.ID, "b") },
+		func() error {
+			_, err := c.PutDraftFile(ctx, draft.ID, "new file", strings.NewReader("3"), -1)
+			return err
+		},
+		func() error {
+			_, err := c.DeleteDraftFile(ctx, draft.ID, "b")
+			return err
+		},
 		func() error {
 			_, err := c.PatchDraft(ctx, draft.ID, api.Patch{
 				Links: map[string]api.LinkEdit{"l": {Bundle: target.Bundle, Version: 1}},

@@ -48,7 +48,8 @@ func (s *suite) diffs() {
 	target, _ := s.published("t", "t")
 	b, d := s.published("same", "0", "changed", "1", "deleted", "2")
 	s.patch(d.ID, "changed", "one", "added", "3")
-	s.must(s.s.DeleteDraftFile(s.ctx(), d.ID, "deleted"))
+	_, err := s.s.DeleteDraftFile(s.ctx(), d.ID, "deleted")
+	s.must(err)
 	s.link(d.ID, "l", target.ID, 1)
 	s.commit(d.ID)
 	diff, err := s.s.Diff(s.ctx(), b.ID, 1, 2)
@@ -229,7 +230,8 @@ func (s *suite) sizes() {
 				continue
 			}
 			what := fmt.Sprintf("%d bytes announced as %d", len(content), size)
-			s.kind(what, s.s.PutDraftFile(s.ctx(), d.ID, "f", strings.NewReader(content), size), bundle.KindInvalid)
+			_, err := s.s.PutDraftFile(s.ctx(), d.ID, "f", strings.NewReader(content), size)
+			s.kind(what, err, bundle.KindInvalid)
 			blob := content + bundle.NewID().String()
 			digest := bundle.DigestOf([]byte(blob))
 			s.kind(what, s.s.StoreBlob(s.ctx(), digest, strings.NewReader(blob), int64(len(blob))+off), bundle.KindInvalid)
@@ -238,7 +240,7 @@ func (s *suite) sizes() {
 		}
 	}
 	broken := errors.New("the source broke")
-	err := s.s.PutDraftFile(s.ctx(), d.ID, "f", io.MultiReader(strings.NewReader(large), brokenReader{broken}), -1)
+	_, err := s.s.PutDraftFile(s.ctx(), d.ID, "f", io.MultiReader(strings.NewReader(large), brokenReader{broken}), -1)
 	if !errors.Is(err, broken) {
 		s.t.Errorf("a source that fails: %v", err)
 	}
@@ -258,9 +260,9 @@ func (s *suite) cancelled() {
 	_, patch := s.s.PatchDraft(ctx, d.ID, api.Patch{})
 	_, open := s.s.OpenVersionFile(ctx, b.ID, 1, "a", api.Range{})
 	_, create := s.s.CreateCollection(ctx, "never")
+	_, put := s.s.PutDraftFile(ctx, d.ID, "a", strings.NewReader("x"), 1)
 	for what, err := range map[string]error{
-		"read": version, "list": last(s.s.Collections(ctx)), "change": patch, "open": open, "create": create,
-		"stream": s.s.PutDraftFile(ctx, d.ID, "a", strings.NewReader("x"), 1),
+		"read": version, "list": last(s.s.Collections(ctx)), "change": patch, "open": open, "create": create, "stream": put,
 	} {
 		if !errors.Is(err, cause) {
 			s.t.Errorf("%s after the end of its context: %v", what, err)

@@ -1,6 +1,7 @@
 package apitest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -83,11 +84,14 @@ func (s *suite) described(b api.Bundle, v api.Version) {
 func (s *suite) files() {
 	b, d := s.published("a", "1", "b", "2")
 	large := strings.Repeat("0123456789", 100_000)
-	s.must(s.s.PutDraftFile(s.ctx(), d.ID, "large", strings.NewReader(large), int64(len(large))))
-	s.must(s.s.PutDraftFile(s.ctx(), d.ID, "dir/new one", strings.NewReader("3"), -1))
-	s.must(s.s.PutDraftFile(s.ctx(), d.ID, "empty", strings.NewReader(""), 0))
-	s.must(s.s.DeleteDraftFile(s.ctx(), d.ID, "b"))
-	s.must(s.s.DeleteDraftFile(s.ctx(), d.ID, "b"))
+	s.put(d.ID, "large", large, int64(len(large)))
+	s.put(d.ID, "dir/new one", "3", -1)
+	told := s.put(d.ID, "empty", "", 0)
+	equal(s, "revision that a put told", told, s.draft(d.ID).Revision)
+	for range 2 {
+		told, err := s.s.DeleteDraftFile(s.ctx(), d.ID, "b")
+		equal(s, "revision that a deletion told", must(s, told, err), s.draft(d.ID).Revision)
+	}
 	for path, want := range map[string]string{"a": "1", "large": large, "dir/new one": "3", "empty": ""} {
 		if got := s.read(s.s.OpenDraftFile(s.ctx(), d.ID, path, api.Range{})); got != want {
 			s.t.Errorf("%s of the draft is %.20q", path, got)
@@ -106,7 +110,15 @@ func (s *suite) files() {
 	_, err = s.s.Draft(s.ctx(), d.ID)
 	s.kind("read a deleted draft", err, bundle.KindNotFound)
 	s.kind("delete it twice", s.s.DeleteDraft(s.ctx(), d.ID), bundle.KindNotFound)
-	s.kind("put a file into a deleted draft", s.s.PutDraftFile(s.ctx(), d.ID, "a", strings.NewReader("x"), 1), bundle.KindNotFound)
+	_, err = s.s.PutDraftFile(s.ctx(), d.ID, "a", strings.NewReader("x"), 1)
+	s.kind("put a file into a deleted draft", err, bundle.KindNotFound)
+}
+
+// put streams a file into a draft and returns the revision that was told.
+func (s *suite) put(draft bundle.ID, path, content string, size int64) uint64 {
+	s.t.Helper()
+	revision, err := s.s.PutDraftFile(s.ctx(), draft, path, strings.NewReader(content), size)
+	return must(s, revision, err)
 }
 
 func (s *suite) links() {
@@ -156,7 +168,7 @@ func (s *suite) conflicts() {
 	before, err := s.s.Draft(s.ctx(), mine.ID)
 	s.must(err)
 	_, commit := s.s.CommitDraft(s.ctx(), mine.ID, api.Commit{})
-	_, rebase := s.s.RebaseDraft(s.ctx(), mine.ID)
+	_, rebase := s.s.RebaseDraft(s.ctx(), mine.ID, 0)
 	for what, err := range map[string]error{"commit": commit, "rebase": rebase} {
 		s.kind(what, err, bundle.KindConflict)
 		c, ok := errors.AsType[*api.ConflictError](err)
@@ -170,7 +182,7 @@ func (s *suite) conflicts() {
 	equal(s, "revision after conflicts", after.Revision, before.Revision)
 
 	s.patch(mine.ID, "a", "theirs")
-	rebased, err := s.s.RebaseDraft(s.ctx(), mine.ID)
+	rebased, err := s.s.RebaseDraft(s.ctx(), mine.ID, 0)
 	s.must(err)
 	if rebased.Staged.Files["b"].Hash != bundle.HashOf([]byte("theirs")) || rebased.Staged.Files["b"].Modified {
 		s.t.Errorf("the rebased draft shows %+v", rebased.Staged)
@@ -201,6 +213,7 @@ func (s *suite) repeats() {
 	got, err := s.s.Bundle(s.ctx(), b.ID)
 	s.must(err)
 	equal(s, "newest version", got.Newest(), 2)
+	s.repeatsOfWhatIsGone(once, b, d)
 	other, err := s.s.CreateCollection(api.WithIdempotencyKey(once, "another "+bundle.NewID().String()), "Once")
 	s.must(err)
 	if other.ID == first.ID {
@@ -214,4 +227,27 @@ func (s *suite) draft(id bundle.ID) api.Draft {
 	s.t.Helper()
 	d, err := s.s.Draft(s.ctx(), id)
 	return must(s, d, err)
+}
+
+// repeatsOfWhatIsGone deletes all that it works on, and repeats what it did.
+func (s *suite) repeatsOfWhatIsGone(once context.Context, b api.Bundle, d api.Draft) {
+	other, err := s.s.CreateDraft(s.ctx(), b.ID, "other")
+	s.must(err)
+	s.patch(other.ID, "b", "to be rebased on")
+	s.commit(other.ID)
+	rebased, err := s.s.RebaseDraft(once, d.ID, s.draft(d.ID).Revision)
+	s.must(err)
+	for range 2 {
+		s.must(s.s.DeleteDraft(once, d.ID))
+	}
+	again, err := s.s.RebaseDraft(once, d.ID, 0)
+	if s.must(err); again.ID != rebased.ID || again.Revision != 0 || again.Staged.Files != nil {
+		s.t.Errorf("rebased again: %+v", again)
+	}
+	for range 2 {
+		s.must(s.s.DeleteBundle(once, b.ID))
+	}
+	for range 2 {
+		s.must(s.s.DeleteCollection(once, b.Collection))
+	}
 }

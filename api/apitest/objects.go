@@ -158,6 +158,14 @@ func (s *suite) revisions() {
 	got, err := s.s.Draft(s.ctx(), d.ID)
 	s.must(err)
 	equal(s, "revision that the patch told", next, got.Revision)
+	_, err = s.s.RebaseDraft(s.ctx(), d.ID, d.Revision)
+	s.kind("rebase a draft at a past revision", err, bundle.KindPrecondition)
+	_, err = s.s.RebaseDraft(s.ctx(), d.ID, next)
+	s.must(err)
+	_, err = s.s.CommitDraft(s.ctx(), d.ID, api.Commit{IfRevision: d.Revision})
+	s.kind("commit a draft at a past revision", err, bundle.KindPrecondition)
+	_, err = s.s.CommitDraft(s.ctx(), d.ID, api.Commit{IfRevision: s.draft(d.ID).Revision})
+	s.must(err)
 }
 
 // rows is more than one page of any implementation; makers make them together.

@@ -63,7 +63,7 @@ func (s *suite) refusals() {
 			"redistribute: Choose one of none, peers, any."},
 		{"commit nothing", second(s.s.CommitDraft(ctx, d.ID, api.Commit{})), bundle.KindInvalid, "Draft has no changes to commit."},
 		{"commit no draft", second(s.s.CommitDraft(ctx, none, api.Commit{})), bundle.KindNotFound, "Not found."},
-		{"rebase no draft", second(s.s.RebaseDraft(ctx, none)), bundle.KindNotFound, "Not found."},
+		{"rebase no draft", second(s.s.RebaseDraft(ctx, none, 0)), bundle.KindNotFound, "Not found."},
 		{"open no file", second(s.s.OpenVersionFile(ctx, b.ID, 1, "x", api.Range{})), bundle.KindNotFound, `There is no file "x" here.`},
 	})
 	s.refusedPatches(b, d)
@@ -88,7 +88,7 @@ func (s *suite) refusedPatches(b api.Bundle, d api.Draft) {
 		{"a path below a file", file("a/x"), bundle.KindInvalid, `"a/x" is not a valid file name`},
 		{"a file where a folder is", file("dir"), bundle.KindInvalid, `"dir" is not a valid file name`},
 		{"the empty path", file(""), bundle.KindInvalid, `"" is not a valid file name`},
-		{"put to a bad path", s.s.PutDraftFile(s.ctx(), d.ID, `a\b`, strings.NewReader("x"), 1), bundle.KindInvalid, `"a\b" is not a valid file name`},
+		{"put to a bad path", second(s.s.PutDraftFile(s.ctx(), d.ID, `a\b`, strings.NewReader("x"), 1)), bundle.KindInvalid, `"a\b" is not a valid file name`},
 		{"bytes that are not here", patch(api.Patch{Files: map[string]api.FileEdit{"x": {Stored: unknown}}}), bundle.KindBlobGone,
 			fmt.Sprintf("The content %s of file x is not stored here: send it again.", unknown)},
 		{"a link to no bundle", link(none, 1), bundle.KindInvalid, missing(none, 1)},

@@ -148,7 +148,7 @@ func (s *site) stage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	body := http.MaxBytesReader(w, r.Body, maxPage)
-	if err := s.store.PutDraftFile(r.Context(), draft, r.PathValue("page"), body, r.ContentLength); err != nil {
+	if _, err := s.store.PutDraftFile(r.Context(), draft, r.PathValue("page"), body, r.ContentLength); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -161,7 +161,7 @@ func (s *site) remove(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.store.DeleteDraftFile(r.Context(), draft, r.PathValue("page")); err != nil {
+	if _, err := s.store.DeleteDraftFile(r.Context(), draft, r.PathValue("page")); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
