@@ -1,0 +1,108 @@
+package rest
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The contract's tables hold what can be written down; here is what is too long
+// for them, or compares two answers.
+
+func TestTextsHaveTheirLengths(t *testing.T) {
+	s := newStack(t, nil)
+	_, b := s.publish(t)
+	for _, c := range []struct {
+		path, field string
+		limit       int
+	}{
+		{"/api/v1/bundles/" + b, "description", maxDescription},
+		{"/api/v1/bundle_versions/" + b + ",1", "change_description", maxChangeDescription},
+	} {
+		text := strings.Repeat("é", c.limit)
+		if got := s.json("PATCH", c.path, `{"`+c.field+`":" `+text+`\n"}`).want(t, 200).field(t, c.field); got != text {
+			t.Errorf("%s: %d bytes came back", c.field, len(got))
+		}
+		a := s.json("PATCH", c.path, `{"`+c.field+`":"`+text+`é"}`).want(t, 400)
+		if want := fmt.Sprintf(`{"%s":["Ensure this field has no more than %d characters."]}`, c.field, c.limit); a.body != want {
+			t.Errorf("%s: %s", c.field, a.body)
+		}
+	}
+}
+
+// TestDeepAndHugeJSONIsRefusedOrRead sends what makes parsers fall over.
+func TestDeepAndHugeJSONIsRefusedOrRead(t *testing.T) {
+	s := newStack(t, nil)
+	_, draft := s.draft(t)
+	deep := func(open, end string, n int) string { return strings.Repeat(open, n) + "1" + strings.Repeat(end, n) }
+	for _, path := range []string{"/api/v1/collections", "/api/v1/drafts/" + draft} {
+		method := "POST"
+		if strings.Contains(path, "drafts") {
+			method = "PATCH"
+		}
+		for _, body := range []string{deep("[", "]", 200_000), `{"title":` + deep("[", "]", 200_000) + `}`, deep(`{"files":`, "}", 100_000)} {
+			a := s.json(method, path, body).want(t, 400)
+			if !strings.HasPrefix(a.body, `{"detail":"JSON parse error - `) {
+				t.Errorf("%s: %s", path, a.body[:min(len(a.body), 200)])
+			}
+		}
+	}
+	s.json("POST", "/api/v1/collections", `{"x":`+deep("[", "]", 5000)+`,"title":"deep enough"}`).want(t, 201)
+	s.json("POST", "/api/v1/collections", `{"title":"1e`+strings.Repeat("9", 300)+`"}`).want(t, 400)
+	s.json("POST", "/api/v1/collections", `{"title":1`+strings.Repeat("0", 170)+`}`).want(t, 201)
+	var wide strings.Builder
+	for i := range 200_000 {
+		fmt.Fprintf(&wide, `"k%d":%d,`, i, i)
+	}
+	s.json("POST", "/api/v1/collections", `{`+wide.String()+`"title":"wide"}`).want(t, 201)
+}
+
+// TestUpdatedAtChangesWithEveryPatch: edx-platform takes it for the version of a
+// draft in its cache.
+func TestUpdatedAtChangesWithEveryPatch(t *testing.T) {
+	s := newStack(t, nil) // whose clock stands still
+	_, draft := s.draft(t)
+	path := "/api/v1/drafts/" + draft
+	seen := make(map[string]bool)
+	for _, body := range []string{`{"files":{"a":"YQ=="}}`, `{"files":{"a":"YQ=="}}`, `{}`, `{"files":{"a":null}}`, `{"files":{"a":null}}`} {
+		s.json("PATCH", path, body).want(t, 204)
+		var d struct {
+			StagedDraft struct {
+				CreatedAt string `json:"created_at"`
+				UpdatedAt string `json:"updated_at"`
+			} `json:"staged_draft"`
+		}
+		check(t, json.Unmarshal([]byte(s.json("GET", path, "").want(t, 200).body), &d))
+		at, err := time.Parse(time.RFC3339Nano, d.StagedDraft.UpdatedAt)
+		if err != nil || at.Location() != time.UTC || seen[d.StagedDraft.UpdatedAt] || d.StagedDraft.UpdatedAt <= d.StagedDraft.CreatedAt {
+			t.Errorf("after %s: %s, made %s (%v)", body, d.StagedDraft.UpdatedAt, d.StagedDraft.CreatedAt, err)
+		}
+		seen[d.StagedDraft.UpdatedAt] = true
+	}
+}
+
+func TestTimesHaveSixDigitsOrNone(t *testing.T) {
+	for micros, want := range map[int64]string{
+		1_795_418_586_414_325: `"2026-11-23T07:23:06.414325Z"`,
+		1_795_418_586_000_001: `"2026-11-23T07:23:06.000001Z"`,
+		1_795_418_586_500_000: `"2026-11-23T07:23:06.500000Z"`,
+		1_795_418_586_000_000: `"2026-11-23T07:23:06Z"`,
+	} {
+		if got := string(appendTime(nil, micros)); got != want {
+			t.Errorf("%d: %s, want %s", micros, got, want)
+		}
+	}
+}
+
+// TestTheRootAloneHasASlashAtItsEnd also without a token: what is no path is
+// found out first.
+func TestTheRootAloneHasASlashAtItsEnd(t *testing.T) {
+	s := newStack(t, nil)
+	for _, path := range []string{"collections/", "bundles/", "bundle_versions/", "drafts/", "collections/x/", "../../API/v1/"} {
+		for _, method := range []string{"GET", "POST", "OPTIONS"} {
+			s.do(method, "/api/v1/"+path, "", "", "Authorization", "").want(t, 404)
+		}
+	}
+}
