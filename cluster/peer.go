@@ -114,6 +114,7 @@ func (p *peers) call(ctx context.Context, id raft.ServerID, method, path string,
 	if err != nil {
 		return nil, 0, unreached{err}
 	}
+	req.Header.Set("User-Agent", "")
 	if deadline, ok := ctx.Deadline(); ok {
 		req.Header.Set(headerTimeout, strconv.FormatInt(max(1, time.Until(deadline).Milliseconds()), 10))
 	}
