@@ -36,6 +36,13 @@ var marks = []struct{ file, constant string }{
 	{"access/token.go", "TokenPrefix"},
 	{"access/url.go", "urlContext"},
 	{"cluster/stream.go", "streamMagic"},
+	{"cluster/hello.go", "helloMagic"},
+	{"cluster/peer.go", "callPropose"},
+	{"cluster/peer.go", "callIndex"},
+	{"cluster/peer.go", "callStatus"},
+	{"cluster/peer.go", "callJoin"},
+	{"cluster/peer.go", "headerTimeout"},
+	{"cluster/tls.go", "identityScheme"},
 	{"storage/claim.go", "ClaimKey"},
 	{"syndication/invite.go", "InvitePrefix"},
 }
