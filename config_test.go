@@ -39,6 +39,7 @@ func TestABadConfigurationNamesItsKey(t *testing.T) {
 		{"trusted_proxies", func(c *blockstored.Config) { c.TrustedProxies = []string{"10.0.0.0/33"} }},
 		{"socket.path", func(c *blockstored.Config) { c.Socket.Path = "api.sock" }},
 		{"socket.path", func(c *blockstored.Config) { c.Socket.Path = "/" + strings.Repeat("x", 100) }},
+		{"socket.path", func(c *blockstored.Config) { c.Data, c.Socket.Path = "/tmp/d", "/tmp/d/./admin.sock" }},
 		{"socket.mode", func(c *blockstored.Config) { c.Socket.Path, c.Socket.Mode = "/tmp/s", "0888" }},
 		{"socket.mode", func(c *blockstored.Config) { c.Socket.Path, c.Socket.Mode = "/tmp/s", "01777" }},
 		{"socket.mode", func(c *blockstored.Config) { c.Socket.Path, c.Socket.Mode = "/tmp/s", "" }},

@@ -3,6 +3,7 @@ package blockstored
 import (
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -28,6 +29,9 @@ func (c Config) validate() error {
 		if err := check(); err != nil {
 			return err
 		}
+	}
+	if c.Socket.Path != "" && filepath.Clean(c.Socket.Path) == filepath.Clean(c.AdminSocket()) {
+		return invalid("socket.path", "%s is the operators' socket: give another path", c.Socket.Path)
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return invalid("tls_cert", "give both tls_cert and tls_key, or neither")

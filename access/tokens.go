@@ -146,8 +146,8 @@ func (t *Tokens) note(token catalog.Token, now int64) {
 // retryUses is how long Run waits after it could not propose.
 const retryUses = time.Minute
 
-// Run proposes what requests noted until ctx ends: at most one command for each
-// token and hour, and none that a request waits for. What was noted and not
+// Run proposes what requests noted until ctx ends: on each node at most one
+// command for each token and hour, and none that a request waits for. What was noted and not
 // proposed when the process ends is lost, and noted again by the next use in a
 // later process.
 func (t *Tokens) Run(ctx context.Context) {

@@ -101,7 +101,10 @@ func TestTheListShowsWhenATokenWasLastUsed(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
 	for { // it is noted beside the request
+		<-tick.C
 		tokens, err := k.Admin.Tokens(ctx)
 		if err != nil {
 			t.Fatal(err)
