@@ -2,6 +2,7 @@ package blockstored_test
 
 import (
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -11,6 +12,21 @@ import (
 
 // What an Instance does as a store is tested where it is compared with a client:
 // in client/suite_test.go.
+
+func TestTooManyAtOnceAreRefused(t *testing.T) {
+	inst := open(t, config(t.TempDir()))
+	files := make(map[string]api.FileEdit, 100_001)
+	for k := range 100_001 {
+		files[strconv.Itoa(k)] = api.FileEdit{Delete: true}
+	}
+	_, patch := inst.PatchDraft(t.Context(), bundle.NewID(), api.Patch{Files: files})
+	_, missing := inst.MissingBlobs(t.Context(), make([]bundle.Digest, 100_001))
+	for what, err := range map[string]error{"files": patch, "digests": missing} {
+		if !bundle.IsKind(err, bundle.KindTooLarge) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
 
 func TestCallsAfterCloseAreUnavailable(t *testing.T) {
 	inst := open(t, config(t.TempDir()))

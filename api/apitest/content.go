@@ -216,8 +216,6 @@ func (s *suite) blobs() {
 	s.kind("spoilt frames", err, bundle.KindInvalid)
 	_, err = s.s.StoreFrames(s.ctx(), bytes.NewReader(frames[:len(frames)-3]), -1)
 	s.kind("frames that break off", err, bundle.KindInvalid)
-	_, err = s.s.MissingBlobs(s.ctx(), make([]bundle.Digest, 100_001))
-	s.kind("too many digests", err, bundle.KindTooLarge)
 }
 
 func (s *suite) sizes() {

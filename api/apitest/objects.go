@@ -74,8 +74,7 @@ func (s *suite) bundles() {
 	s.kind("read a draft of a deleted bundle", err, bundle.KindNotFound)
 }
 
-// revisionless is a bundle as lists show it, for comparing.
-func revisionless(bs ...api.Bundle) (ids []bundle.ID) {
+func idsOf(bs ...api.Bundle) (ids []bundle.ID) {
 	for _, b := range bs {
 		ids = append(ids, b.ID)
 	}
@@ -107,20 +106,20 @@ func (s *suite) filters() {
 		filter api.BundleFilter
 		want   []bundle.ID
 	}{
-		{"collection", api.BundleFilter{Collection: c.ID}, revisionless(made[0], made[1])},
-		{"text", api.BundleFilter{Text: "  " + strings.ToUpper(marker) + " "}, revisionless(made...)},
-		{"text and collection", api.BundleFilter{Text: marker, Collection: other.ID}, revisionless(made[2])},
-		{"text in another case and composition", api.BundleFilter{Text: "e\u0301cole " + marker}, revisionless(made[0], made[1])},
-		{"text with wildcards", api.BundleFilter{Text: marker + " at 100% a_"}, revisionless(made[1])},
-		{"ids", api.BundleFilter{IDs: []bundle.ID{made[2].ID, made[0].ID, bundle.NewID()}}, revisionless(made[0], made[2])},
-		{"many ids", api.BundleFilter{IDs: many}, revisionless(made[0], made[2])},
-		{"many ids and collection", api.BundleFilter{IDs: many, Collection: other.ID}, revisionless(made[2])},
+		{"collection", api.BundleFilter{Collection: c.ID}, idsOf(made[0], made[1])},
+		{"text", api.BundleFilter{Text: "  " + strings.ToUpper(marker) + " "}, idsOf(made...)},
+		{"text and collection", api.BundleFilter{Text: marker, Collection: other.ID}, idsOf(made[2])},
+		{"text in another case and composition", api.BundleFilter{Text: "e\u0301cole " + marker}, idsOf(made[0], made[1])},
+		{"text with wildcards", api.BundleFilter{Text: marker + " at 100% a_"}, idsOf(made[1])},
+		{"ids", api.BundleFilter{IDs: []bundle.ID{made[2].ID, made[0].ID, bundle.NewID()}}, idsOf(made[0], made[2])},
+		{"many ids", api.BundleFilter{IDs: many}, idsOf(made[0], made[2])},
+		{"many ids and collection", api.BundleFilter{IDs: many, Collection: other.ID}, idsOf(made[2])},
 		{"no ids", api.BundleFilter{IDs: []bundle.ID{}}, nil},
 		{"an unknown collection", api.BundleFilter{Collection: bundle.NewID()}, nil},
 	} {
 		got := all(s, s.s.Bundles(s.ctx(), tt.filter))
-		if !slices.Equal(revisionless(got...), tt.want) {
-			s.t.Errorf("by %s: %v, want %v", tt.what, revisionless(got...), tt.want)
+		if !slices.Equal(idsOf(got...), tt.want) {
+			s.t.Errorf("by %s: %v, want %v", tt.what, idsOf(got...), tt.want)
 		}
 	}
 	listed := all(s, s.s.Bundles(s.ctx(), api.BundleFilter{IDs: []bundle.ID{made[1].ID}}))
@@ -175,8 +174,46 @@ const (
 )
 
 func (s *suite) longLists() {
-	c := s.collection()
-	made := make([]bundle.ID, rows)
+	c, made := s.rows()
+	listed := idsOf(all(s, s.s.Bundles(s.ctx(), api.BundleFilter{Collection: c.ID}))...)
+	byText := idsOf(all(s, s.s.Bundles(s.ctx(), api.BundleFilter{Collection: c.ID, Text: "row"}))...)
+	if !slices.Equal(listed, byText) {
+		s.t.Error("two lists of the same are not the same")
+	}
+	equal(s, "rows listed", len(listed), rows)
+	if made != nil {
+		compare := func(a, b bundle.ID) int { return slices.Compare(a[:], b[:]) }
+		slices.SortFunc(listed, compare)
+		slices.SortFunc(made, compare)
+		if !slices.Equal(listed, made) {
+			s.t.Error("what is listed is not what was made")
+		}
+	}
+	n := 0
+	for _, err := range s.s.Bundles(s.ctx(), api.BundleFilter{Collection: c.ID}) {
+		s.must(err)
+		if n++; n == 3 { // and a caller may stop anywhere, and ask for more meanwhile
+			break
+		}
+		_, err := s.s.Collection(s.ctx(), c.ID)
+		s.must(err)
+	}
+	equal(s, "rows until the caller stopped", n, 3)
+}
+
+// rows returns a collection of that many bundles and, if it had to make them,
+// which: an instance on which the suite ran before has it.
+func (s *suite) rows() (c api.Collection, made []bundle.ID) {
+	s.t.Helper()
+	const title = "Rows of the suite"
+	for _, c := range all(s, s.s.Collections(s.ctx())) {
+		if c.Title == title {
+			return c, nil
+		}
+	}
+	c, err := s.s.CreateCollection(s.ctx(), title+", not all yet")
+	s.must(err)
+	made = make([]bundle.ID, rows)
 	var wg sync.WaitGroup
 	for k := range makers {
 		wg.Go(func() {
@@ -191,25 +228,6 @@ func (s *suite) longLists() {
 		})
 	}
 	wg.Wait()
-	listed := revisionless(all(s, s.s.Bundles(s.ctx(), api.BundleFilter{Collection: c.ID}))...)
-	byText := revisionless(all(s, s.s.Bundles(s.ctx(), api.BundleFilter{Collection: c.ID, Text: "row"}))...)
-	if !slices.Equal(listed, byText) {
-		s.t.Error("two lists of the same are not the same")
-	}
-	compare := func(a, b bundle.ID) int { return slices.Compare(a[:], b[:]) }
-	slices.SortFunc(listed, compare)
-	slices.SortFunc(made, compare)
-	if !slices.Equal(listed, made) {
-		s.t.Errorf("%d rows were made and %d are listed", len(made), len(listed))
-	}
-	n := 0
-	for _, err := range s.s.Bundles(s.ctx(), api.BundleFilter{Collection: c.ID}) {
-		s.must(err)
-		if n++; n == 3 { // and a caller may stop anywhere, and ask for more meanwhile
-			break
-		}
-		_, err := s.s.Collection(s.ctx(), c.ID)
-		s.must(err)
-	}
-	equal(s, "rows until the caller stopped", n, 3)
+	c, err = s.s.UpdateCollection(s.ctx(), c.ID, title)
+	return must(s, c, err), made
 }

@@ -100,11 +100,6 @@ func (s *suite) refusedPatches(b api.Bundle, d api.Draft) {
 	if after.Revision != before.Revision || paths(after.Staged.Files) != paths(before.Staged.Files) {
 		s.t.Errorf("the refused patches left %+v", after.Staged)
 	}
-	many := make(map[string]api.FileEdit, 100_001)
-	for k := range 100_001 {
-		many[fmt.Sprint(k)] = api.FileEdit{Delete: true}
-	}
-	s.kind("too many files", patch(api.Patch{Files: many}), bundle.KindTooLarge)
 }
 
 // RunCopy holds s to what the contract says about copies: copied is a bundle of
