@@ -106,3 +106,30 @@ func TestTheRootAloneHasASlashAtItsEnd(t *testing.T) {
 		}
 	}
 }
+
+func TestADraftIsFoundByAnySpellingOfItsID(t *testing.T) {
+	s := newStack(t, nil)
+	_, draft := s.draft(t)
+	for _, id := range []string{strings.ToUpper(draft), strings.ReplaceAll(draft, "-", ""), "urn:uuid:" + draft} {
+		if got := s.json("GET", "/api/v1/drafts/"+id, "").want(t, 200).field(t, "uuid"); got != draft {
+			t.Errorf("%s is %s", id, got)
+		}
+	}
+	for _, id := range []string{draft + "0", draft[1:], "junk", "%2C"} {
+		s.json("GET", "/api/v1/drafts/"+id, "").want(t, 404)
+	}
+}
+
+func TestTheRoleIsJudgedBeforeTheMethodAndTheObject(t *testing.T) {
+	s := newStack(t, nil)
+	reader := "Token " + s.newToken("reader", "reader")
+	for _, path := range []string{"/api/v1/collections", "/api/v1/drafts/junk", "/api/v1/nothing/x"} {
+		want := 403
+		if strings.Contains(path, "nothing") {
+			want = 404
+		}
+		s.do("PURGE", path, "", "", "Authorization", reader).want(t, want)
+	}
+	s.do("OPTIONS", "/api/v1/drafts/junk", "", "", "Authorization", reader).want(t, 200)
+	s.do("PURGE", "/api/v1/collections", "", "").want(t, 405)
+}
