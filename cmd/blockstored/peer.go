@@ -60,7 +60,7 @@ func (m *Main) peerInviteCommand() *cobra.Command {
 				return usageError{errors.New("say what the other site may see: --grant all, collection=UUID or bundle=UUID")}
 			}
 			if expires < 0 || expires%time.Second != 0 {
-				return usageError{errors.New("--expires is a positive number of whole seconds, like 30m")}
+				return usageError{errors.New("--expires-in is a positive number of whole seconds, like 30m")}
 			}
 			return m.withClient(func(c *client.Client) error {
 				invitation, err := c.Invite(cmd.Context(), args[0], selectors, addresses, expires)
@@ -76,7 +76,7 @@ func (m *Main) peerInviteCommand() *cobra.Command {
 	}
 	cmd.Flags().StringArrayVar(&grants, "grant", nil, "what it may see: all, collection=UUID or bundle=UUID; may be given again")
 	cmd.Flags().StringArrayVar(&addresses, "address", nil, "`URL` under which it reaches this site; may be given again")
-	cmd.Flags().DurationVar(&expires, "expires", 0, "how long the token is good for (default 30m)")
+	cmd.Flags().DurationVar(&expires, "expires-in", 0, "how long the token is good for (default 30m)")
 	return cmd
 }
 
