@@ -9,13 +9,36 @@ import (
 
 func (r *run) aBundle(t *rapid.T) *Bundle { return rapid.SampledFrom(r.bundles).Draw(t, "bundle") }
 
-// aDraft is one that is there, mostly.
-func (r *run) aDraft(t *rapid.T) *Draft {
-	from := slices.DeleteFunc(slices.Clone(r.drafts), (*Draft).Missing)
-	if len(from) == 0 || rapid.IntRange(0, 9).Draw(t, "any") == 0 {
-		from = r.drafts
+// aDraft is one that is there and where there is something to do, mostly.
+func (r *run) aDraft(t *rapid.T, toDo func(*Draft) bool) *Draft {
+	from := r.drafts
+	for _, narrow := range []func(*Draft) bool{func(d *Draft) bool { return !d.Missing() }, toDo} {
+		fewer := slices.DeleteFunc(slices.Clone(from), func(d *Draft) bool { return !narrow(d) })
+		if len(fewer) == 0 || rapid.IntRange(0, 9).Draw(t, "any") == 0 {
+			break
+		}
+		from = fewer
 	}
 	return rapid.SampledFrom(from).Draw(t, "draft")
+}
+
+func anything(*Draft) bool { return true }
+
+func changed(d *Draft) bool { return !d.Mine().Empty() }
+
+// about draws a call about a draft.
+func (r *run) about(t *rapid.T, d *Draft, label string) *call {
+	switch rapid.SampledFrom([]string{"commit", "commit", "patch", "link", "rebase", "delete"}).Draw(t, label) {
+	case "commit":
+		return r.committing(d)
+	case "patch":
+		return r.patching(d, someFiles(t))
+	case "link":
+		return r.patching(d, r.someLinks(t, d))
+	case "rebase":
+		return r.rebasing(d)
+	}
+	return r.removing(d)
 }
 
 func (r *run) createDraft(t *rapid.T) *call {
@@ -53,21 +76,33 @@ func want(t *rapid.T, err *Refusal, reasons ...Reason) {
 	}
 }
 
-func (r *run) patch(t *rapid.T) *call {
+func (r *run) patch(t *rapid.T) *call { return r.patching(r.aDraft(t, anything), someFiles(t)) }
+
+func someFiles(t *rapid.T) Content {
 	paths := rapid.SampledFrom([]string{"a", "b", "c", "a-b", "d/e", "d/e", "d", "a/b", "d/e/f"})
-	edits := Content{Files: rapid.MapOfN(paths, rapid.SampledFrom([]string{"", "1", "2"}), 0, 4).Draw(t, "files")}
-	return r.patching(r.aDraft(t), edits)
+	return Content{Files: rapid.MapOfN(paths, rapid.SampledFrom([]string{"", "1", "2"}), 0, 4).Draw(t, "files")}
 }
 
 func (r *run) link(t *rapid.T) *call {
-	targets := rapid.Custom(func(t *rapid.T) Link {
-		if rapid.IntRange(0, 4).Draw(t, "unlink") == 0 {
-			return Link{}
+	d := r.aDraft(t, anything)
+	return r.patching(d, r.someLinks(t, d))
+}
+
+// someLinks sets or deletes links of d, mostly such as are allowed.
+func (r *run) someLinks(t *rapid.T, d *Draft) Content {
+	targets := []Link{{}, {d.Of, 1}, {r.bundles[0], 0}, {r.bundles[1], 99}}
+	if rapid.IntRange(0, 5).Draw(t, "odd") < 5 {
+		targets = targets[:1]
+		for _, b := range r.bundles {
+			for n := 1; n < len(b.Versions); n++ {
+				if l := (Link{b, n}); l.Exists() && !l.LeadsTo(d.Of) {
+					targets = append(targets, l)
+				}
+			}
 		}
-		return Link{r.aBundle(t), rapid.SampledFrom([]int{1, 1, 1, 2, 2, 3, 0}).Draw(t, "version")}
-	})
-	edits := Content{Links: rapid.MapOfN(rapid.SampledFrom([]string{"x", "y"}), targets, 1, 2).Draw(t, "links")}
-	return r.patching(r.aDraft(t), edits)
+	}
+	names := rapid.SampledFrom([]string{"x", "y"})
+	return Content{Links: rapid.MapOfN(names, rapid.SampledFrom(targets), 1, 2).Draw(t, "links")}
 }
 
 func (r *run) patching(d *Draft, edits Content) *call {
@@ -90,7 +125,7 @@ func (r *run) patching(d *Draft, edits Content) *call {
 	}
 }
 
-func (r *run) commit(t *rapid.T) *call { return r.committing(r.aDraft(t)) }
+func (r *run) commit(t *rapid.T) *call { return r.committing(r.aDraft(t, changed)) }
 
 func (r *run) committing(d *Draft) *call {
 	return &call{
@@ -115,8 +150,9 @@ func (r *run) committing(d *Draft) *call {
 	}
 }
 
-func (r *run) rebase(t *rapid.T) *call {
-	d := r.aDraft(t)
+func (r *run) rebase(t *rapid.T) *call { return r.rebasing(r.aDraft(t, (*Draft).Behind)) }
+
+func (r *run) rebasing(d *Draft) *call {
 	c := &call{do: func(s Store, key string) (answer, error) { return answer{}, s.Rebase(key, d.ID) }}
 	c.judge = func(t *rapid.T, _ answer, err *Refusal) {
 		switch {
@@ -151,8 +187,9 @@ func merged(t *rapid.T, d *Draft, err *Refusal) bool {
 	return false
 }
 
-func (r *run) deleteDraft(t *rapid.T) *call {
-	d := r.aDraft(t)
+func (r *run) deleteDraft(t *rapid.T) *call { return r.removing(r.aDraft(t, anything)) }
+
+func (r *run) removing(d *Draft) *call {
 	return deleting(d.Missing, func() { d.Gone = true }, func(s Store, key string) error { return s.DeleteDraft(key, d.ID) })
 }
 

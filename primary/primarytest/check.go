@@ -23,7 +23,7 @@ type Options struct {
 	Between func(proposals int, fn func()) (cancel func())
 }
 
-// Check drives drafts of two bundles that link to each other with random
+// Check drives drafts of three bundles that link to each other with random
 // patches, commits, rebases, deletions, and repetitions of earlier calls. After
 // each the store shows what the model shows; in the end every version does.
 //
@@ -38,15 +38,15 @@ func Check(t *testing.T, o Options) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		r := &run{Options: o}
-		for range 2 {
-			r.begin(t)
+		for _, versions := range []int{3, 1, 1} {
+			r.begin(t, versions)
 		}
 		actions := map[string]func(*rapid.T){"repeat": r.repeat, "": r.check}
 		for name, draw := range r.calls() {
 			actions[name] = func(t *rapid.T) { r.alone(t, draw(t), r.client(t)) }
 		}
 		if o.Between != nil {
-			actions["together"] = r.together
+			actions["together"], actions["together too"] = r.together, r.together
 		}
 		t.Repeat(actions)
 		for _, b := range r.bundles {
@@ -62,7 +62,7 @@ type run struct {
 	bundles []*Bundle
 	drafts  []*Draft
 	past    []call // that may be repeated
-	names   int
+	keys    int
 }
 
 // answer is what a call returned, as far as a repetition returns it again.
@@ -96,20 +96,21 @@ func (r *run) calls() map[string]func(*rapid.T) *call {
 	}
 }
 
-// begin makes a bundle with a version and two drafts.
-func (r *run) begin(t *rapid.T) {
+// begin makes a bundle with some versions and two drafts.
+func (r *run) begin(t *rapid.T, versions int) {
 	id, err := r.Clients[0].CreateBundle()
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := NewBundle(id)
 	r.bundles = append(r.bundles, b)
-	first := r.creating(b, "work")
-	r.alone(t, first, r.Clients[0])
+	r.alone(t, r.creating(b, "work"), r.Clients[0])
+	d := r.drafts[len(r.drafts)-1]
+	for n := range versions {
+		r.alone(t, r.patching(d, Content{Files: map[string]string{"a": fmt.Sprint(n)}}), r.Clients[0])
+		r.alone(t, r.committing(d), r.Clients[0])
+	}
 	r.alone(t, r.creating(b, "other"), r.Clients[0])
-	d := r.drafts[len(r.drafts)-2]
-	r.alone(t, r.patching(d, Content{Files: map[string]string{"a": "1"}}), r.Clients[0])
-	r.alone(t, r.committing(d), r.Clients[0])
 }
 
 func (r *run) client(t *rapid.T) Store {
@@ -125,10 +126,15 @@ func refused(t *rapid.T, err error) *Refusal {
 	return refusal
 }
 
+// key returns one that no other call has, of this run or another.
+func (r *run) key() string {
+	r.keys++
+	return fmt.Sprint("call ", r.keys, " of ", r.bundles[0].ID)
+}
+
 // alone makes a call while nobody else makes one.
 func (r *run) alone(t *rapid.T, c *call, s Store) {
-	r.names++
-	c.key = fmt.Sprint("call ", r.names, " of ", r.bundles[0].ID)
+	c.key = r.key()
 	a, err := c.do(s, c.key)
 	r.judge(t, c, a, err)
 }
@@ -141,23 +147,33 @@ func (r *run) judge(t *rapid.T, c *call, a answer, err error) {
 }
 
 // together begins a call of the first client, makes one of the last when the
-// first has proposed a command or two, and lets the first go on.
+// first is about to propose a command, and lets the first go on. Both are about
+// one draft or about two of a bundle, which were changed just before.
 func (r *run) together(t *rapid.T) {
-	names := slices.Sorted(maps.Keys(r.calls()))
-	draw := func(label string) *call { return r.calls()[rapid.SampledFrom(names).Draw(t, label)](t) }
-	one, two := draw("one"), draw("two")
+	one := r.aDraft(t, anything)
+	two, siblings := one, slices.DeleteFunc(slices.Clone(r.drafts), func(d *Draft) bool { return d == one || d.Of != one.Of || d.Gone })
+	if len(siblings) > 0 && rapid.IntRange(0, 2).Draw(t, "same draft") > 0 {
+		two = rapid.SampledFrom(siblings).Draw(t, "other draft")
+	}
+	for i, d := range []*Draft{one, two} {
+		change := Content{Files: map[string]string{fmt.Sprint("own/", i): r.key()}}
+		r.alone(t, r.patching(d, change), r.Clients[0])
+		if rapid.Bool().Draw(t, "link") {
+			r.alone(t, r.patching(d, r.someLinks(t, d)), r.Clients[0])
+		}
+	}
+	began, inside := r.about(t, one, "began"), r.about(t, two, "inside")
 	last, met := r.Clients[len(r.Clients)-1], false
-	cancel := r.Between(rapid.IntRange(0, 1).Draw(t, "proposals"), func() {
+	cancel := r.Between(rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(t, "proposals"), func() {
 		met = true
-		r.alone(t, two, last)
+		r.alone(t, inside, last)
 	})
-	r.names++
-	one.key = fmt.Sprint("call ", r.names, " of ", r.bundles[0].ID)
-	a, err := one.do(r.Clients[0], one.key)
+	began.key = r.key()
+	a, err := began.do(r.Clients[0], began.key)
 	cancel()
-	r.judge(t, one, a, err)
+	r.judge(t, began, a, err)
 	if !met {
-		r.alone(t, two, last)
+		r.alone(t, inside, last)
 	}
 }
 
