@@ -57,16 +57,6 @@ func (w *writer) Write(b []byte) (n int, err error) {
 	}
 }
 
-// ReadFrom implements io.ReaderFrom by Write, with a larger buffer than io.Copy
-// would take: a large file is a system call for each.
-func (w *writer) ReadFrom(r io.Reader) (int64, error) {
-	size := int64(sendBuffer)
-	if l, ok := r.(*io.LimitedReader); ok {
-		size = max(min(size, l.N), 1)
-	}
-	return io.CopyBuffer(struct{ io.Writer }{w}, r, make([]byte, size))
-}
-
 // Unwrap is for http.ResponseController.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
