@@ -152,6 +152,11 @@ func (i *Instance) ownBundle(ctx context.Context, id bundle.ID) (b catalog.Bundl
 
 // Bundles implements [api.Bundles].
 func (i *Instance) Bundles(ctx context.Context, f api.BundleFilter) iter.Seq2[api.Bundle, error] {
+	if len(f.IDs) > api.MaxFilterIDs {
+		return func(yield func(api.Bundle, error) bool) {
+			yield(api.Bundle{}, bundle.Errorf(bundle.KindInvalid, "uuid: Ask for at most %d at once.", api.MaxFilterIDs))
+		}
+	}
 	filter := catalog.BundleFilter{IDs: f.IDs, Collection: f.Collection, Search: primary.Trim(f.Text)}
 	return list(ctx, i, func(s *state, p catalog.Page) (catalog.Found[catalog.Bundle], error) {
 		return s.FindBundles(filter, p)

@@ -52,9 +52,13 @@ type BundleChange struct {
 	IfRevision uint64
 }
 
+// MaxFilterIDs is how many bundles a filter names at most; more are
+// [bundle.KindInvalid].
+const MaxFilterIDs = 10_000
+
 // BundleFilter selects bundles; its zero value selects all.
 type BundleFilter struct {
-	IDs        []bundle.ID // nil: all; none at all if it is empty and not nil
+	IDs        []bundle.ID // nil: all; empty and not nil: none; at most [MaxFilterIDs]
 	Collection bundle.ID
 	// Text must be in title, description or slug, in any case, once white
 	// space around it is removed.

@@ -3,6 +3,7 @@ package apitest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,6 +50,8 @@ func (s *suite) refusals() {
 			fmt.Sprintf("collection_uuid: Object with uuid=%s does not exist.", none)},
 		{"take the title away", change(api.BundleChange{Title: new(string)}), bundle.KindInvalid, "title: This field may not be blank."},
 		{"no such bundle", second(s.s.UpdateBundle(ctx, none, api.BundleChange{})), bundle.KindNotFound, "Not found."},
+		{"too many bundles", last(s.s.Bundles(ctx, api.BundleFilter{IDs: slices.Repeat([]bundle.ID{none}, api.MaxFilterIDs+1)})), bundle.KindInvalid,
+			"uuid: Ask for at most 10000 at once."},
 		{"draft of nothing", second(s.s.CreateDraft(ctx, none, "x")), bundle.KindInvalid,
 			fmt.Sprintf("bundle_uuid: Object with uuid=%s does not exist.", none)},
 		{"draft without a name", second(s.s.CreateDraft(ctx, b.ID, " ")), bundle.KindInvalid, "name: This field may not be blank."},
