@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -244,13 +246,26 @@ func (s *Site) Races() (int, string, error) {
 	return bytes.Count(content, mark), string(content[at:min(len(content), at+logTail)]), nil
 }
 
+// The ports that FreeAddress chooses from. They lie below those that systems give
+// to outgoing connections: a client that dials while a site is down must not get
+// the site's port as its own.
+const (
+	firstPort = 12_000
+	endPort   = 32_000
+)
+
 // FreeAddress returns a loopback address with a port that nobody listened on a
-// moment ago.
+// moment ago, and that no outgoing connection takes.
 func FreeAddress(ctx context.Context) (string, error) {
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	var last error
+	for range 100 {
+		port := firstPort + rand.IntN(endPort-firstPort)
+		l, err := lc.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			return l.Addr().String(), l.Close()
+		}
+		last = err
 	}
-	return l.Addr().String(), l.Close()
+	return "", fmt.Errorf("no free port on 127.0.0.1: %w", last)
 }
