@@ -2,10 +2,12 @@ package site
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -171,5 +173,21 @@ func TestRacesAreFoundInTheLog(t *testing.T) {
 	}
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestAFreeAddressIsNoneOfOutgoingConnections(t *testing.T) {
+	for range 20 {
+		address, err := FreeAddress(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, text, err := net.SplitHostPort(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if port, err := strconv.Atoi(text); err != nil || port < firstPort || port >= endPort {
+			t.Errorf("%s, %v", address, err)
+		}
 	}
 }
