@@ -21,6 +21,11 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
+// patient keeps a machine that is busy with other things from electing.
+func patient(_ *clustertest.Node, config *cluster.Config) {
+	config.HeartbeatTimeout, config.ElectionTimeout, config.LeaderLease = 3*time.Second, 3*time.Second, 3*time.Second
+}
+
 // has reports whether a node has a value, whatever the others have.
 func has(t *testing.T, n *clustertest.Node, key, value string) bool {
 	t.Helper()
@@ -229,7 +234,7 @@ func TestNodesWithClocksApartAgree(t *testing.T) {
 
 func TestSlowLinksDelayButDoNotStop(t *testing.T) {
 	t.Parallel()
-	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3, Configure: patient})
 	a := c.Leader()
 	for _, n := range c.Followers(a) {
 		c.Slow(a, n, 30*time.Millisecond)

@@ -54,7 +54,7 @@ func TestRefusalsAndResultsAreTheSameFromEveryNode(t *testing.T) {
 
 func TestWhatOneNodeAcknowledgedEveryNodeReads(t *testing.T) {
 	t.Parallel()
-	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3, Configure: patient})
 	for i := range 20 {
 		writer := c.Nodes()[i%3]
 		value := fmt.Sprint(i)
@@ -72,7 +72,7 @@ func TestWhatOneNodeAcknowledgedEveryNodeReads(t *testing.T) {
 
 func TestReadOnANodeThatIsBehindWaits(t *testing.T) {
 	t.Parallel()
-	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3, Configure: patient})
 	leader := c.Leader()
 	behind := c.Followers(leader)[0]
 	behind.Disk().Freeze()
@@ -155,7 +155,7 @@ func TestWithoutALeaderNothingIsProposed(t *testing.T) {
 // A leader that took a command and cannot say what came of it.
 func TestForwardedCommandWithoutAnswerIsOfUnknownOutcome(t *testing.T) {
 	t.Parallel()
-	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3, Configure: patient})
 	leader := c.Leader()
 	n := c.Followers(leader)[0]
 	n.MustPut("before", "x")

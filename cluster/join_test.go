@@ -49,7 +49,7 @@ func TestNodeVotesOnceItHasCaughtUp(t *testing.T) {
 
 func TestNodeThatLostItsDiskIsAnother(t *testing.T) {
 	t.Parallel()
-	c := clustertest.Start(t, clustertest.Options{Nodes: 3, TLS: true})
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3, TLS: true, Configure: patient})
 	leader := c.Leader()
 	leader.MustPut("before", "x")
 	n := c.Followers(leader)[0]
@@ -76,7 +76,7 @@ func TestNodeThatLostItsDiskIsAnother(t *testing.T) {
 
 func TestJoinRefuses(t *testing.T) {
 	t.Parallel()
-	c := clustertest.Start(t, clustertest.Options{Nodes: 2})
+	c := clustertest.Start(t, clustertest.Options{Nodes: 2, Configure: patient})
 	a, b := c.Node(1), c.Node(2)
 	leader := c.Leader()
 	ctx := within(t, 20*time.Second)
@@ -132,7 +132,7 @@ func TestNodeThatMovedTellsTheLeader(t *testing.T) {
 
 func TestLeadershipIsHandedToWhomTheOperatorNames(t *testing.T) {
 	t.Parallel()
-	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3, Configure: patient})
 	var lost atomic.Int32
 	for range 3 {
 		leader := c.Leader()

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -181,23 +182,27 @@ func (n *Node) beginLeading() {
 }
 
 // prepare makes the state current: it reports whether everything committed
-// before the term is applied here.
+// before the term is applied here. It tries until ctx ends with leadership: a
+// barrier that was not taken in time must not leave a leader that is never
+// ready.
 func (n *Node) prepare(ctx context.Context, term uint64) bool {
-	_, err, ended := call(ctx, &n.calls, func() (struct{}, error) {
-		return struct{}{}, n.raft.Barrier(n.rpcLimit).Error()
-	})
-	if ended || ctx.Err() != nil {
-		return false
+	for {
+		_, err, ended := call(ctx, &n.calls, func() (struct{}, error) {
+			return struct{}{}, n.raft.Barrier(n.rpcLimit).Error()
+		})
+		switch {
+		case ended, ctx.Err() != nil, n.fsm.failed() != nil, errors.Is(err, errStopped):
+			return false
+		case err == nil:
+			return true
+		}
+		n.logger.Warn("leading, but the state could not be made current; it is tried again", "term", term, "error", err)
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return false
+		}
 	}
-	if err == nil {
-		err = n.fsm.failed()
-	}
-	if err != nil {
-		// Raft says by itself that leadership is lost, or the node stops.
-		n.logger.Warn("leading, but the state could not be made current", "term", term, "error", err)
-		return false
-	}
-	return true
 }
 
 // announce corrects this node's address among the members if it listens

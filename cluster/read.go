@@ -54,10 +54,10 @@ func (l Level) String() string {
 
 // ReadBarrier waits until a read of the catalog meets level, and returns the
 // index the catalog has applied at least. Stale says that Consistent could not
-// be had, because no leader answers, and the read is as Local. Errors have
-// KindUnavailable; one of them is that this node has not heard of a leader for
-// longer than Config.MaxStaleness and the read would be as Local. It waits for
-// Config.RPCTimeout at most.
+// be had, because this node hears of no leader or gets no answer from it, and
+// the read is as Local. Errors have KindUnavailable; one of them is that this
+// node has not heard of a leader for longer than Config.MaxStaleness and the
+// read would be as Local. It waits for Config.RPCTimeout at most.
 //
 // A leader need not wait for its own commits: Propose answers after the entry
 // is applied here, so what it acknowledged is in the catalog, and what earlier
@@ -69,10 +69,7 @@ func (n *Node) ReadBarrier(ctx context.Context, level Level) (index uint64, stal
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.rpcLimit)
 	defer cancel()
-	index, err = n.leaderIndex(ctx, level)
-	if _, follows := errors.AsType[elsewhere](err); follows {
-		index, err = n.askLeader(ctx, level)
-	}
+	index, err = n.currentIndex(ctx, level)
 	switch {
 	case err == nil:
 	case n.stopped() != nil:
@@ -88,6 +85,38 @@ func (n *Node) ReadBarrier(ctx context.Context, level Level) (index uint64, stal
 		return 0, false, err
 	}
 	return n.fsm.position().index, false, nil
+}
+
+// currentIndex returns what a read at level must wait for, from this node or the
+// leader. It asks again for a few election timeouts: Strong because there may be
+// a leader soon, Consistent as long as this node hears of one.
+func (n *Node) currentIndex(ctx context.Context, level Level) (uint64, error) {
+	patience := time.NewTimer(n.patience)
+	defer patience.Stop()
+	for {
+		index, err := n.leaderIndex(ctx, level)
+		if _, follows := errors.AsType[elsewhere](err); follows {
+			index, err = n.askLeader(ctx, level)
+		}
+		if err == nil || n.stopped() != nil || (level == Consistent && !n.hearsLeader()) {
+			return index, err
+		}
+		pause := time.NewTimer(20 * time.Millisecond)
+		select {
+		case <-pause.C:
+			continue
+		case <-patience.C:
+		case <-ctx.Done():
+		}
+		pause.Stop()
+		return 0, err
+	}
+}
+
+// hearsLeader reports whether another node leads, as far as this one knows.
+func (n *Node) hearsLeader() bool {
+	_, id := n.raft.LeaderWithID()
+	return id != "" && id != n.id
 }
 
 // readLocal lets a read go to what there is, if that is not too old.
@@ -135,7 +164,7 @@ func (n *Node) leaderIndex(ctx context.Context, level Level) (uint64, error) {
 // askLeader asks the node that leads for its leaderIndex, together with others
 // that want to know.
 func (n *Node) askLeader(ctx context.Context, level Level) (uint64, error) {
-	if _, id := n.raft.LeaderWithID(); id == "" || id == n.id {
+	if !n.hearsLeader() {
 		return 0, n.noLeader(nil)
 	}
 	strong := 0

@@ -93,7 +93,7 @@ func TestLeaderGoesOnWhenNobodyTookOver(t *testing.T) {
 	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Nodes: 3, Configure: func(_ *clustertest.Node, config *cluster.Config) {
 		// The others wait longer for a leader than the disk hangs.
-		config.HeartbeatTimeout, config.ElectionTimeout, config.LeaderLease = 3*time.Second, 3*time.Second, 3*time.Second
+		patient(nil, config)
 		config.DiskStall = 100 * time.Millisecond
 	}})
 	old := c.Leader()

@@ -200,13 +200,21 @@ func (n *Node) Propose(ctx context.Context, cmd catalog.Command) (catalog.Result
 	return r, err
 }
 
-// MustPut is Put that fails the test.
+// MustPut is Put that goes on, with the same request, while there is no leader,
+// and fails the test when it is refused or that lasts.
 func (n *Node) MustPut(key, value string) {
 	n.c.t.Helper()
 	ctx, cancel := context.WithTimeout(n.c.t.Context(), patience)
 	defer cancel()
-	if err := n.Put(ctx, key, value); err != nil {
-		n.c.t.Fatalf("put %s=%s through %s: %v", key, value, n.Name, err)
+	cmd := catalog.NewCommand(n.now(), catalog.PutSecret{Name: key, Sealed: []byte(value)})
+	for {
+		_, err := n.Propose(ctx, cmd)
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil || n.Live() == nil || !bundle.IsKind(err, bundle.KindUnavailable) {
+			n.c.t.Fatalf("put %s=%s through %s: %v", key, value, n.Name, err)
+		}
 	}
 }
 
