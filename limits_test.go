@@ -1,6 +1,8 @@
 package blockstored_test
 
 import (
+	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -83,5 +85,49 @@ func TestBelowMinFreeNewContentIsRefused(t *testing.T) {
 		if c.want == 507 && (resp.Header.Get("Blockstored-Error") != "no_space" || !strings.Contains(text, "(min_free): free some space or lower the limit")) {
 			t.Errorf("%s %s: %v %s", c.method, c.path, resp.Header, text)
 		}
+	}
+}
+
+// TestUploadsKeepToTheConfiguredLimits has room for one upload, which stands still:
+// another is refused after a moment, and the first is ended.
+func TestUploadsKeepToTheConfiguredLimits(t *testing.T) {
+	t.Parallel()
+	k := blockstoredtest.New(t, func(c *blockstored.Config) {
+		c.Limits.MaxUploads, c.Limits.IdleTimeout = 1, 5*time.Second
+	})
+	upload := func(body io.Reader) (*http.Response, error) {
+		r, err := http.NewRequestWithContext(t.Context(), "PUT", k.URL+"/api/v1/blobs/"+strings.Repeat("0", 64), body)
+		if err != nil {
+			return nil, err
+		}
+		r.Header = http.Header{"Authorization": {"Token " + k.Token}, "Expect": {"100-continue"}}
+		transport := &http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: time.Minute}
+		resp, err := transport.RoundTrip(r)
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		return resp, err
+	}
+	stuck, feed := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		resp, err := upload(stuck)
+		if err == nil && resp.StatusCode != http.StatusBadRequest {
+			err = errors.New(resp.Status)
+		}
+		ended <- err
+	}()
+	if _, err := feed.Write([]byte("x")); err != nil { // taken when the server wants it
+		t.Fatal(err)
+	}
+	resp, err := upload(strings.NewReader(strings.Repeat("x", 1<<20)))
+	if err != nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") != "5" {
+		t.Errorf("the second upload: %v %v", resp, err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("the first upload: %v", err)
+	}
+	if err := feed.Close(); err != nil {
+		t.Error(err)
 	}
 }

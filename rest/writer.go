@@ -23,10 +23,10 @@ type writer struct {
 	writeBy       time.Time
 }
 
-// sendBuffer is how many bytes are on their way at once, and so how many a client
-// must take in the time it has: a longer answer in one piece would be cut off
+// writePart is how many bytes of an answer a client must take in the time it has,
+// as many as io.Copy writes at once: a longer answer in one piece would be cut off
 // however steadily it moves.
-const sendBuffer = 256 << 10
+const writePart = 32 << 10
 
 func newWriter(w http.ResponseWriter, idle time.Duration) *writer {
 	return &writer{ResponseWriter: w, control: http.NewResponseController(w), idle: idle}
@@ -47,7 +47,7 @@ func (w *writer) Write(b []byte) (n int, err error) {
 	}
 	for {
 		w.pushWrite()
-		part := b[n:min(n+sendBuffer, len(b))]
+		part := b[n:min(n+writePart, len(b))]
 		m, err := w.ResponseWriter.Write(part)
 		n += m
 		w.written += int64(m)

@@ -129,8 +129,8 @@ func TestADownloadMayTakeAsLongAsItMoves(t *testing.T) {
 		resp, err := http.ReadResponse(bufio.NewReaderSize(c, 16), nil)
 		check(t, err)
 		for left := size; left > 0; {
-			time.Sleep(5 * time.Second)
-			n, err := io.ReadFull(resp.Body, make([]byte, min(left, 64<<10)))
+			time.Sleep(20 * time.Second)
+			n, err := io.ReadFull(resp.Body, make([]byte, min(left, 16<<10)))
 			check(t, err)
 			left -= n
 		}
