@@ -2,6 +2,7 @@ package blockstored
 
 import (
 	"context"
+	"time"
 
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/cluster"
@@ -14,6 +15,9 @@ type peering struct{ i *Instance }
 
 // Invite makes an invitation that names this site's addresses if req has none.
 func (p peering) Invite(ctx context.Context, req rest.InviteRequest) (rest.Invitation, error) {
+	if err := p.i.loadIdentity(ctx); err != nil { // another node may have changed it
+		return rest.Invitation{}, err
+	}
 	if len(req.Addresses) == 0 {
 		req.Addresses = p.i.endpoints()
 	}
@@ -27,6 +31,9 @@ func (p peering) Invite(ctx context.Context, req rest.InviteRequest) (rest.Invit
 
 // Accept takes another site's invitation.
 func (p peering) Accept(ctx context.Context, req rest.AcceptRequest) (rest.Accepted, error) {
+	if err := p.i.loadIdentity(ctx); err != nil {
+		return rest.Accepted{}, err
+	}
 	a, err := p.i.peering.Accept(ctx, req.Token, syndication.AcceptOptions{As: req.As, Subscribe: req.Subscribe})
 	if err != nil {
 		return rest.Accepted{}, err
@@ -44,14 +51,37 @@ func (i *Instance) read(ctx context.Context, level string) (index uint64, stale 
 }
 
 // clusterStatus describes this node and the others it knows.
-func (i *Instance) clusterStatus(context.Context) (rest.ClusterStatus, error) {
+func (i *Instance) clusterStatus(ctx context.Context) (rest.ClusterStatus, error) {
 	s := i.node.Stats()
 	out := rest.ClusterStatus{
 		Node: s.ID, State: s.Role, Leader: s.Leader, Term: s.Term,
 		CommitIndex: s.Commit, AppliedIndex: s.Applied, LogEntries: s.LogEntries,
 	}
-	for _, m := range s.Members {
-		out.Members = append(out.Members, rest.ClusterMember{ID: m.ID, Address: m.Address, Voter: m.Voter})
+	for _, m := range i.node.Nodes(ctx) {
+		out.Nodes = append(out.Nodes, rest.ClusterNode{
+			ID: m.ID, Name: m.Name, Address: m.Address, Voter: m.Voter, Leader: m.Leader,
+			Answers: m.Answers, AppliedIndex: m.Applied, Lag: m.Lag, DiskStalled: m.Stalled, Version: m.Version,
+		})
 	}
 	return out, nil
+}
+
+// nodes gives rest the instance's nodes, which it must not know.
+type nodes struct{ i *Instance }
+
+// Invite makes a token with which a node joins.
+func (n nodes) Invite(ctx context.Context, expiresIn time.Duration) (rest.NodeInvitation, error) {
+	in, err := n.i.InviteNode(ctx, expiresIn)
+	return rest.NodeInvitation(in), err
+}
+
+// Remove takes a node out.
+func (n nodes) Remove(ctx context.Context, node string) error { return n.i.RemoveNode(ctx, node) }
+
+// AddVoter gives a node a vote at once.
+func (n nodes) AddVoter(ctx context.Context, node string) error { return n.i.AddVoter(ctx, node) }
+
+// TransferLeadership makes another node lead.
+func (n nodes) TransferLeadership(ctx context.Context, node string) error {
+	return n.i.TransferLeadership(ctx, node)
 }

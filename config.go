@@ -100,6 +100,17 @@ type PeerConfig struct {
 type ClusterConfig struct {
 	// Node is this node's name, unique in the instance.
 	Node string `yaml:"node"`
+	// Listen is the address for the instance's other nodes; empty: this node
+	// stays the only one. It is bound only with storage that all nodes reach,
+	// which is s3. Nodes prove to each other who they are, so it need not be
+	// loopback.
+	Listen string `yaml:"listen"`
+	// Advertise is the host:port that the other nodes dial; empty: Listen's,
+	// which must name one address of this machine then.
+	Advertise string `yaml:"advertise"`
+	// Join is a token of [Instance.InviteNode]: an empty data folder becomes a
+	// node of the instance that it names. Other folders ignore it.
+	Join string `yaml:"join"` //nolint:gosec // a key's name
 }
 
 // StorageConfig says where files are kept.
@@ -191,7 +202,7 @@ func DefaultConfig(data string) Config {
 			PollWait:    50 * time.Second,
 			FreezeAfter: 10 * time.Minute,
 		},
-		Cluster: ClusterConfig{Node: "node1"},
+		Cluster: ClusterConfig{Node: "node1", Listen: "127.0.0.1:18252"},
 		Storage: StorageConfig{
 			Driver:  "dir",
 			MinFree: 256 << 20,

@@ -11,7 +11,7 @@ import (
 )
 
 // The data folder: LOCK (held while a node runs on it), FORMAT (its version),
-// instance.key, node (this node's id), catalog/, raft/, store/ with the dir
+// instance.key, node (this node's id), welcome.json (while it joins others), catalog/, raft/, store/ with the dir
 // driver, tmp/, admin.sock.
 const folderFormat = "blockstored data folder, format 1\n"
 

@@ -40,9 +40,11 @@ type Instance struct {
 	catalog  *catalog.DB
 	store    *storage.Store
 	contents *storage.Contents
+	port     *port // for other nodes; nil: this one stays alone
 	node     *cluster.Node
 
 	identity atomic.Pointer[syndication.Identity] // the current one
+	claimed  atomic.Bool                          // the storage, for the next stretch of leadership
 
 	tokens  *access.Tokens
 	peering *syndication.Peering
@@ -58,7 +60,8 @@ type Instance struct {
 }
 
 // Open opens the instance that cfg describes, making it if the data folder is
-// empty, and returns when this node is ready to serve. It listens where cfg says,
+// empty, or a node of the one that Config.Cluster.Join names, and returns when
+// this node is ready to serve. It listens where cfg says,
 // and on the operators' socket in the data folder.
 //
 // The caller ends it with [Instance.Close]. ctx bounds the opening only. An
@@ -81,14 +84,14 @@ func Open(ctx context.Context, cfg Config) (_ *Instance, err error) {
 		i.now = time.Now
 	}
 	for _, step := range []func(context.Context) error{
-		i.openFolder, i.openMetrics, i.openCatalog, i.openStorage, i.openNode, i.openFacing,
+		i.openFolder, i.openPort, i.openMetrics, i.openCatalog, i.openStorage, i.openNode, i.openFacing,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, i.Close())
 		}
 	}
 	i.log.Info("instance is open", "instance", i.ID(), "name", cfg.Name, "api", i.addresses.API,
-		"socket", i.addresses.Socket, "peer", i.addresses.Peer)
+		"socket", i.addresses.Socket, "peer", i.addresses.Peer, "cluster", i.addresses.Cluster)
 	return i, nil
 }
 
@@ -103,6 +106,7 @@ func Init(ctx context.Context, cfg Config) error {
 		return err
 	}
 	cfg.Listen, cfg.Listener, cfg.Socket.Path, cfg.Peer.Listen = "", nil, "", ""
+	cfg.Cluster.Listen, cfg.Cluster.Join = "", ""
 	i, err := Open(ctx, cfg)
 	if err != nil {
 		return err

@@ -19,9 +19,10 @@ import (
 )
 
 // Addresses are where this node answers: the URLs of its listeners and the path
-// of the host's unix socket; "" where it does not listen.
+// of the host's unix socket, and where other nodes of the instance reach it
+// (host:port); "" where it does not listen.
 type Addresses struct {
-	API, Socket, Peer string
+	API, Socket, Peer, Cluster string
 }
 
 // maxSocketPath is what every supported system accepts for a unix socket.

@@ -13,6 +13,7 @@ import (
 
 const (
 	claimEvery = time.Minute
+	claimRetry = 5 * time.Second
 	purgeEvery = 5 * time.Second
 	purgeLimit = 1000 // rows a command, so that no batch holds up others for long
 )
@@ -28,8 +29,43 @@ func (i *Instance) lead() {
 		i.ended(ctx, "publisher", err)
 	})
 	i.node.WhileLeader(func(ctx context.Context, _ uint64) { i.ended(ctx, "replica", i.replica.Run(ctx)) })
-	i.node.WhileLeader(func(ctx context.Context, _ uint64) { i.store.RunClaim(ctx, claimEvery) })
+	i.node.WhileLeader(func(ctx context.Context, _ uint64) { i.takeOver(ctx) })
 	i.node.WhileLeader(func(ctx context.Context, _ uint64) { i.purge(ctx) })
+}
+
+// takeOver makes what the leader before held this one's: what the instance says
+// of itself, and the storage, whose claim it then renews.
+func (i *Instance) takeOver(ctx context.Context) {
+	retry := time.NewTicker(claimRetry)
+	defer retry.Stop()
+	for {
+		err := i.inherit(ctx)
+		if err == nil {
+			break
+		}
+		if ctx.Err() == nil {
+			i.log.Warn("leading, but not all is taken over yet; trying again in a moment", "error", err)
+		}
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+	i.store.RunClaim(ctx, claimEvery)
+}
+
+func (i *Instance) inherit(ctx context.Context) error {
+	if i.claimed.Swap(false) {
+		return nil // Open did it all
+	}
+	if err := i.loadIdentity(ctx); err != nil {
+		return err
+	}
+	if err := i.claim(ctx); err != nil {
+		return err
+	}
+	return i.describe(ctx)
 }
 
 // ended reports leader's work that stopped while this node still leads.

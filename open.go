@@ -10,9 +10,7 @@ import (
 	"github.com/blockstored/blockstored/access"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
-	"github.com/blockstored/blockstored/cluster"
 	"github.com/blockstored/blockstored/metrics"
-	"github.com/blockstored/blockstored/primary"
 	"github.com/blockstored/blockstored/storage"
 	"github.com/blockstored/blockstored/storage/dir"
 	"github.com/blockstored/blockstored/storage/s3"
@@ -32,6 +30,9 @@ func (i *Instance) openFolder(context.Context) error {
 	done, err := Initialized(i.cfg.Data)
 	if err != nil {
 		return err
+	}
+	if !done && i.cfg.Cluster.Join != "" {
+		return nil // openPort asks for the key
 	}
 	key := f.join(access.KeyFile)
 	i.sealer, err = access.LoadSealer(key)
@@ -91,40 +92,6 @@ func (i *Instance) openDriver(ctx context.Context) (storage.Driver, error) {
 	})
 }
 
-// openNode starts this node, makes the instance on its first start, claims the
-// storage and builds the rooms that act.
-func (i *Instance) openNode(ctx context.Context) error {
-	name, err := i.folder.nodeID(i.cfg.Cluster.Node)
-	if err != nil {
-		return err
-	}
-	i.node, err = cluster.Open(ctx, cluster.Config{
-		ID: name, Dir: i.folder.join("raft"), Catalog: i.catalog, Bootstrap: true,
-		Logger: i.log, Now: i.now, OnFatal: i.fatal, Metrics: i.metrics,
-	})
-	if err != nil {
-		return err
-	}
-	i.onClose(i.node.Close)
-	if err := i.node.WaitLeader(ctx); err != nil {
-		return err
-	}
-	if err := i.openIdentity(ctx); err != nil {
-		return err
-	}
-	if err := i.claim(ctx); err != nil {
-		return err
-	}
-	if err := i.folder.markInitialized(); err != nil {
-		return err
-	}
-	i.primary = primary.New(primary.Config{
-		Proposer: i.node, Catalog: i.catalog, Store: i.store, Contents: i.contents,
-		Now: i.now, Logger: i.log, Metrics: i.metrics,
-	})
-	return nil
-}
-
 // openIdentity loads the instance's keys, making them on the first start.
 func (i *Instance) openIdentity(ctx context.Context) error {
 	err := i.loadIdentity(ctx)
@@ -151,26 +118,44 @@ func (i *Instance) loadIdentity(ctx context.Context) error {
 	})
 }
 
-// claim makes sure that no other instance writes to the same storage.
+// claim makes sure that no other instance writes to the same storage. Only a
+// leader does it.
 func (i *Instance) claim(ctx context.Context) error {
-	var generation uint64
-	err := i.catalog.View(ctx, func(v *catalog.View) error {
-		row, err := v.Instance()
-		generation = row.Generation
-		return err
-	})
+	c, err := i.claimOf(ctx)
 	if err != nil {
 		return err
 	}
-	return i.store.Claim(ctx, storage.ClaimConfig{
-		Instance: i.ID(), Incarnation: fmt.Sprintf("generation %d", generation), Name: i.cfg.Name,
+	return i.store.Claim(ctx, c)
+}
+
+// claimOf is who claims the storage.
+func (i *Instance) claimOf(ctx context.Context) (storage.ClaimConfig, error) {
+	var row catalog.Instance
+	err := i.catalog.View(ctx, func(v *catalog.View) (err error) {
+		row, err = v.Instance()
+		return err
 	})
+	return storage.ClaimConfig{
+		Instance: i.ID(), Incarnation: fmt.Sprintf("generation %d", row.Generation), Name: row.Name,
+	}, err
 }
 
 // describe publishes the display name and the peer listener's addresses if
-// they changed since the last start.
+// they changed since the last start. Where there are several nodes, the leader
+// publishes what its configuration says and leaves alone what it leaves open: a
+// node that joined knows neither.
 func (i *Instance) describe(ctx context.Context) error {
-	update, changed, err := i.identity.Load().Describe(i.cfg.Name, i.endpoints(), i.now())
+	name, endpoints := i.cfg.Name, i.endpoints()
+	if i.several() {
+		now := i.identity.Load().Descriptor()
+		if name == DefaultConfig("").Name {
+			name = now.Name
+		}
+		if len(i.cfg.Peer.Addresses) == 0 {
+			endpoints = now.Endpoints
+		}
+	}
+	update, changed, err := i.identity.Load().Describe(name, endpoints, i.now())
 	if err != nil || !changed {
 		return err
 	}

@@ -164,10 +164,10 @@ func (i *Instance) ClusterStatus(ctx context.Context) (api.ClusterStatus, error)
 	s, err := i.clusterStatus(ctx)
 	out := api.ClusterStatus{
 		Node: s.Node, State: s.State, Leader: s.Leader, Term: s.Term,
-		CommitIndex: s.CommitIndex, AppliedIndex: s.AppliedIndex, LogEntries: s.LogEntries, Members: []api.ClusterMember{},
+		CommitIndex: s.CommitIndex, AppliedIndex: s.AppliedIndex, LogEntries: s.LogEntries, Nodes: []api.ClusterNode{},
 	}
-	for _, m := range s.Members {
-		out.Members = append(out.Members, api.ClusterMember(m))
+	for _, n := range s.Nodes {
+		out.Nodes = append(out.Nodes, api.ClusterNode(n))
 	}
 	return out, err
 }

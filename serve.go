@@ -48,8 +48,10 @@ func (i *Instance) openFacing(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := i.describe(ctx); err != nil {
-		return err
+	if !i.several() {
+		if err := i.describe(ctx); err != nil {
+			return err
+		}
 	}
 	i.lead()
 	for _, f := range start {
@@ -150,7 +152,7 @@ func (i *Instance) newAPI(ctx context.Context) (*rest.API, error) {
 		MaxBody: i.cfg.Limits.MaxBody, MaxUploads: int(i.cfg.Limits.MaxUploads), MaxList: i.cfg.Limits.MaxList,
 		RequestsPerSecond: int(i.cfg.Limits.RequestsPerSecond), Burst: int(i.cfg.Limits.Burst), IdleTimeout: i.cfg.Limits.IdleTimeout,
 		Version: version, Revision: revision,
-		Read: i.read, Peering: peering{i}, SyncStatus: i.replica.Status, Release: i.replica.Release, ClusterStatus: i.clusterStatus,
+		Read: i.read, Ready: i.ready, Nodes: nodes{i}, Peering: peering{i}, SyncStatus: i.replica.Status, Release: i.replica.Release, ClusterStatus: i.clusterStatus,
 	}
 	if i.cfg.Gatherer != nil {
 		cfg.MetricsHandler = promhttp.HandlerFor(i.cfg.Gatherer, promhttp.HandlerOpts{})

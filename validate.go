@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/cluster"
 )
 
 // invalid is an error that names the key of the configuration to change.
@@ -39,9 +40,35 @@ func (c Config) validate() error {
 	if err := checkBase("public_url", c.PublicURL); err != nil {
 		return err
 	}
+	if err := c.validateCluster(); err != nil {
+		return err
+	}
 	_, err := c.trustedProxies()
 	return err
 }
+
+func (c Config) validateCluster() error {
+	if c.Cluster.Join != "" {
+		if !c.shared() {
+			return invalid("cluster.join", "files in a folder (storage.driver: dir) are on one machine only; several nodes need a bucket that all of them reach (storage.driver: s3)")
+		}
+		if c.Cluster.Listen == "" {
+			return invalid("cluster.listen", "give an address at which the other nodes reach this one, or it cannot join them")
+		}
+		if _, err := cluster.ParseInvitation(c.Cluster.Join); err != nil {
+			return invalid("cluster.join", "%w", err)
+		}
+	}
+	if c.Cluster.Advertise != "" {
+		if err := cluster.CheckAddress(c.Cluster.Advertise); err != nil {
+			return invalid("cluster.advertise", "%w", err)
+		}
+	}
+	return nil
+}
+
+// shared reports whether further nodes could reach the files.
+func (c Config) shared() bool { return c.Storage.Driver == "s3" }
 
 func (c StorageConfig) validate() error {
 	switch c.Driver {

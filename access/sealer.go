@@ -19,6 +19,9 @@ const (
 	SecretLogKey     = "log-key"     // signs checkpoints
 	SecretRequestKey = "request-key" // Ed25519, signs requests to peers
 	SecretURLKey     = "url-key"     // HMAC key of file URLs
+
+	SecretClusterAuthority = "cluster-ca"       // issues the nodes' certificates: its certificate and key, PEM
+	SecretClusterJoinKey   = "cluster-join-key" // HMAC key of join tokens
 )
 
 // KeyFile is the name of the file in the data folder that holds the key under

@@ -16,6 +16,7 @@ import (
 type Operator interface {
 	Tokens
 	Peers
+	Nodes
 	Status
 	// CreateCollectionWithID makes a collection with a UUID that the caller
 	// chose, of version 4; [bundle.KindConflict] if it was ever used.
@@ -73,6 +74,25 @@ type Peers interface {
 	// ReleaseBundle has a bundle of a peer that was set aside tried again at
 	// once. For what was held back as a question, that is the answer: go on.
 	ReleaseBundle(ctx context.Context, peer string, b bundle.ID) error
+}
+
+// Nodes are the processes that an instance runs as: one, three or five. One is
+// named by its name or its id; [bundle.KindNotFound] if there is none. Any node
+// can be asked.
+type Nodes interface {
+	// InviteNode makes a token with which a node joins the instance, good for 30
+	// minutes if expiresIn is 0, else for a number of whole seconds.
+	// [bundle.KindInvalid] if the instance keeps its files where other nodes
+	// cannot reach them.
+	InviteNode(ctx context.Context, expiresIn time.Duration) (NodeInvitation, error)
+	// RemoveNode takes a node out for good; with an empty data folder it can
+	// join again. [bundle.KindInvalid] for the only one that votes.
+	RemoveNode(ctx context.Context, node string) error
+	// AddVoter gives a node that joined a vote without waiting until it keeps
+	// up, which it would get by itself then.
+	AddVoter(ctx context.Context, node string) error
+	// TransferLeadership makes a node lead, or any other if node is empty.
+	TransferLeadership(ctx context.Context, node string) error
 }
 
 // Status says how an instance is.

@@ -157,23 +157,39 @@ type PullProgress struct {
 	BytesPerSecond float64 `json:"bytes_per_second"`
 }
 
-// ClusterMember is one node of the instance.
-type ClusterMember struct {
-	ID      string `json:"id"`
-	Address string `json:"address"`
-	Voter   bool   `json:"voter"`
+// ClusterNode is one node of the instance, as the answering node sees it.
+type ClusterNode struct {
+	ID      string `json:"id"`      // its name, and an incarnation made with its data folder
+	Name    string `json:"name"`    // as configured
+	Address string `json:"address"` // where other nodes reach it; "local" if nowhere
+	Voter   bool   `json:"voter"`   // it counts in a majority: it has caught up once
+	Leader  bool   `json:"leader"`
+
+	Answers      bool   `json:"answers"`       // just now; if not, what follows is empty
+	AppliedIndex uint64 `json:"applied_index"` // last entry of the log in its catalog
+	Lag          uint64 `json:"lag"`           // committed entries that are not
+	DiskStalled  bool   `json:"disk_stalled"`
+	Version      string `json:"version"` // of its program
+}
+
+// NodeInvitation is a token with which a node joins the instance. Whoever has
+// it can, until it expires.
+type NodeInvitation struct {
+	Token     string    `json:"token"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Warnings  []string  `json:"warnings"` // what may keep a node from using it
 }
 
 // ClusterStatus is how the answering node sees its cluster.
 type ClusterStatus struct {
-	Node         string          `json:"node"`
-	State        string          `json:"state"` // leader, follower, candidate …
-	Leader       string          `json:"leader"`
-	Term         uint64          `json:"term"`
-	CommitIndex  uint64          `json:"commit_index"`
-	AppliedIndex uint64          `json:"applied_index"`
-	LogEntries   uint64          `json:"log_entries"`
-	Members      []ClusterMember `json:"members"`
+	Node         string        `json:"node"`
+	State        string        `json:"state"` // leader, follower, candidate …
+	Leader       string        `json:"leader"`
+	Term         uint64        `json:"term"`
+	CommitIndex  uint64        `json:"commit_index"`
+	AppliedIndex uint64        `json:"applied_index"`
+	LogEntries   uint64        `json:"log_entries"`
+	Nodes        []ClusterNode `json:"nodes"`
 }
 
 // InstanceStatus says who the instance is and what it holds.

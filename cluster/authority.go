@@ -107,7 +107,10 @@ func (a *Authority) Pool() *x509.CertPool {
 
 // Fingerprint is the SHA-256 of the certificate, by which a joining node
 // recognises the instance before it trusts anything it says.
-func (a *Authority) Fingerprint() bundle.Digest { return sha256.Sum256(a.cert.Raw) }
+func (a *Authority) Fingerprint() bundle.Digest { return Fingerprint(a.cert) }
+
+// Fingerprint is the SHA-256 of a certificate.
+func Fingerprint(cert *x509.Certificate) bundle.Digest { return sha256.Sum256(cert.Raw) }
 
 // Issue certifies that the key in a request of [NewRequest] is that of node (its
 // id, name and incarnation), for [CertificateLife]. Nothing else of the request

@@ -66,6 +66,12 @@ type Config struct {
 	// TLS is how nodes prove who they are. Without it only a Listener on
 	// loopback is taken.
 	TLS *TLS
+	// Welcome, if not nil, is asked for a node that wants to join (see
+	// [AskToJoin]): it checks the token and whatever else the node says, and
+	// returns what the node needs. The node is then made a member. Only with TLS.
+	Welcome func(ctx context.Context, who Newcomer) (Welcome, error)
+	// Version names the running program to the other nodes.
+	Version string
 	// Dial makes the connections to other nodes; by default that of
 	// [net.Dialer].
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)

@@ -29,6 +29,9 @@ type streamKind byte
 const (
 	streamRaft  streamKind = 'r'
 	streamCalls streamKind = 'c'
+	// streamNewcomer is no stream of a hello: TLS itself says so, see
+	// newcomerProtocol.
+	streamNewcomer streamKind = 0
 )
 
 // maxID is the length of the longest node id in bytes.

@@ -45,12 +45,13 @@ type health struct {
 	Applied uint64 `json:"applied"` // last entry in the catalog
 	Log     uint64 `json:"log"`     // last entry stored
 	Stalled bool   `json:"stalled"` // its disk
+	Version string `json:"version"` // of its program
 }
 
 func (n *Node) health() health {
 	return health{
 		ID: string(n.id), Term: n.raft.CurrentTerm(), Applied: n.reached(),
-		Log: n.raft.LastIndex(), Stalled: n.store.stalled(),
+		Log: n.raft.LastIndex(), Stalled: n.store.stalled(), Version: n.version,
 	}
 }
 

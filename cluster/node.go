@@ -21,6 +21,7 @@ import (
 // listener; the catalog stays the caller's.
 type Node struct {
 	id        raft.ServerID
+	version   string
 	logger    *slog.Logger
 	metrics   *metrics.Metrics
 	now       clock
@@ -43,6 +44,7 @@ type Node struct {
 
 	peers      *peers
 	server     *server // nil without a listener
+	porter     *server // of newcomers; nil if nobody is let in
 	leadership leadership
 	joining    sync.Mutex   // one change of who may join at a time
 	handing    atomic.Int32 // attempts to hand leadership over that are under way
@@ -76,7 +78,7 @@ func Open(ctx context.Context, config Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		id: raft.ServerID(config.ID), logger: config.Logger, metrics: config.Metrics, now: config.Now,
+		id: raft.ServerID(config.ID), version: config.Version, logger: config.Logger, metrics: config.Metrics, now: config.Now,
 		rpcLimit: config.RPCTimeout, retention: config.Retention, maxStale: config.MaxStaleness,
 		patience: 2 * (config.HeartbeatTimeout + config.ElectionTimeout), askLimit: config.HeartbeatTimeout,
 		trail:    &trail{retention: config.Retention},
@@ -95,7 +97,7 @@ func Open(ctx context.Context, config Config) (*Node, error) {
 	n.members = &members{id: n.id}
 	n.layer = newStreamLayer(config.Listener, layerConfig{
 		id: n.id, advertise: config.Advertise, security: config.TLS, dial: config.Dial, resolve: n.members.resolve,
-		limit: config.RPCTimeout, now: config.Now, logger: config.Logger,
+		limit: config.RPCTimeout, now: config.Now, logger: config.Logger, welcoming: config.Welcome != nil,
 	})
 	n.self = raft.ServerAddress(n.layer.Addr().String())
 	n.members.self = n.self
@@ -159,7 +161,7 @@ func (n *Node) start(config Config) (err error) {
 		return fmt.Errorf("start raft: %w", err)
 	}
 	n.members.raft.Store(n.raft)
-	n.run(config.OnFatal)
+	n.run(config)
 	return nil
 }
 
@@ -232,7 +234,7 @@ func (n *Node) forgetHalfBootstrap() error {
 }
 
 // run starts the node's loops once raft runs.
-func (n *Node) run(onFatal func(error)) {
+func (n *Node) run(config Config) {
 	n.halt = sync.OnceValue(n.stopRaft)
 	n.close = sync.OnceValue(n.shutdown)
 	observations := make(chan raft.Observation, 64)
@@ -250,9 +252,12 @@ func (n *Node) run(onFatal func(error)) {
 		n.server = n.serveCalls(ln)
 		n.loops.Go(n.moveIn)
 	}
+	if ln := n.layer.newcomers(); ln != nil {
+		n.porter = n.newcomers(ln, config.Welcome)
+	}
 	n.loops.Go(n.lead)
 	n.loops.Go(n.compact)
-	n.loops.Go(func() { n.watchFaults(onFatal) })
+	n.loops.Go(func() { n.watchFaults(config.OnFatal) })
 	if n.soleVoter() {
 		n.campaign()
 	}
@@ -299,16 +304,20 @@ func (n *Node) stopRaft() error {
 	if !n.store.broken.Load() { // else nobody is left to answer them
 		n.calls.wait()
 	}
-	if n.server != nil {
-		n.server.drain()
+	for _, s := range []*server{n.server, n.porter} {
+		if s != nil {
+			s.drain()
+		}
 	}
 	stopping := n.raft.Shutdown()
 	n.layer.sever()         // raft waits for exchanges in progress, a long copy among them
 	err := stopping.Error() // closes the layer
 	n.transport.CloseStreams()
 	n.peers.close()
-	if n.server != nil {
-		<-n.server.done
+	for _, s := range []*server{n.server, n.porter} {
+		if s != nil {
+			<-s.done
+		}
 	}
 	return err
 }

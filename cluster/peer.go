@@ -25,6 +25,7 @@ const (
 	callJoin    = "/v1/join"    // POST the address at which the caller, a member, listens now
 	callIndex   = "/v1/index"   // GET what a read on another node must wait for
 	callStatus  = "/v1/status"  // GET how the node is
+	callMembers = "/v1/members" // POST a change of a member
 
 	headerTimeout = "Blockstored-Timeout" // of a request: milliseconds the asking node waits
 	headerIndex   = "Blockstored-Index"   // of an answer: where the log must be applied to

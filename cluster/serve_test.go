@@ -65,6 +65,7 @@ func TestCallsAreAsWritten(t *testing.T) {
 	p := newPeers(l)
 	for _, c := range []struct{ method, path, body string }{
 		{"POST", callPropose, "command"}, {"GET", callIndex + "?level=strong", ""}, {"GET", callStatus, ""}, {"POST", callJoin, "127.0.0.1:7"},
+		{"POST", callMembers, `{"change":"remove","node":"n3"}`},
 	} {
 		if _, _, err := p.call(t.Context(), "n2-1", c.method, c.path, []byte(c.body)); err == nil {
 			t.Error("an answer from nobody")

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/blockstored/blockstored/bundle"
@@ -18,7 +19,8 @@ type TLS struct {
 	Instance bundle.ID
 	// Certificate returns this node's certificate and key. It is asked for at
 	// every handshake, so a renewed one needs no restart; connections that
-	// stand go on with the one they began with.
+	// stand go on with the one they began with. For newcomers (see
+	// [Config.Welcome]) the authority's own certificate follows the node's.
 	Certificate func() (*tls.Certificate, error)
 	// Roots returns the authorities whose certificates are accepted, asked for
 	// at every handshake. It is always the instance's own, or the operator's,
@@ -27,8 +29,8 @@ type TLS struct {
 }
 
 // accept is the TLS of connections that others make.
-func (t *TLS) accept(now clock) *tls.Config {
-	return &tls.Config{
+func (t *TLS) accept(now clock, newcomers bool) *tls.Config {
+	members := &tls.Config{
 		MinVersion:             tls.VersionTLS13,
 		SessionTicketsDisabled: true, // every connection is checked anew
 		ClientAuth:             tls.RequireAnyClientCert,
@@ -37,6 +39,26 @@ func (t *TLS) accept(now clock) *tls.Config {
 			return t.verify(s, "", now, x509.ExtKeyUsageClientAuth)
 		},
 		Time: now,
+	}
+	if newcomers {
+		members.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+			if !slices.Contains(h.SupportedProtos, newcomerProtocol) {
+				return nil, nil
+			}
+			return t.acceptNewcomer(now), nil
+		}
+	}
+	return members
+}
+
+// acceptNewcomer is the TLS of connections from nodes without a certificate.
+func (t *TLS) acceptNewcomer(now clock) *tls.Config {
+	return &tls.Config{
+		MinVersion:             tls.VersionTLS13,
+		SessionTicketsDisabled: true,
+		NextProtos:             []string{newcomerProtocol},
+		GetCertificate:         func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return t.Certificate() },
+		Time:                   now,
 	}
 }
 

@@ -26,6 +26,9 @@ type streamLayer interface {
 	// calls accepts the connections of other nodes that are not raft's; nil if
 	// there can be none.
 	calls() net.Listener
+	// newcomers accepts those of nodes that are none yet; nil if nobody is
+	// let in.
+	newcomers() net.Listener
 	// dialCalls connects to the calls of another node.
 	dialCalls(ctx context.Context, id raft.ServerID) (net.Conn, error)
 	// sever closes every connection and lets no new one be made.
@@ -42,6 +45,7 @@ type layerConfig struct {
 	limit     time.Duration // for a connection to begin
 	now       clock
 	logger    *slog.Logger
+	welcoming bool // newcomers are heard
 }
 
 // newStreamLayer returns connections over ln, or, if ln is nil, from the node
@@ -60,7 +64,7 @@ func newStreamLayer(ln net.Listener, c layerConfig) streamLayer {
 	if l.dial == nil {
 		l.dial = (&net.Dialer{}).DialContext
 	}
-	l.raftConns, l.callConns = newQueue(l.addr), newQueue(l.addr)
+	l.raftConns, l.callConns, l.newConns = newQueue(l.addr), newQueue(l.addr), newQueue(l.addr)
 	l.loops.Go(l.accept)
 	return l
 }
@@ -77,6 +81,7 @@ type netLayer struct {
 	ln                   net.Listener
 	addr                 net.Addr
 	raftConns, callConns *queue
+	newConns             *queue
 	greetings            chan struct{}
 	loops                sync.WaitGroup
 	closed               chan struct{}
@@ -90,6 +95,13 @@ type netLayer struct {
 func (l *netLayer) Addr() net.Addr            { return l.addr }
 func (l *netLayer) Accept() (net.Conn, error) { return l.raftConns.Accept() }
 func (l *netLayer) calls() net.Listener       { return l.callConns }
+
+func (l *netLayer) newcomers() net.Listener {
+	if l.security == nil || !l.welcoming {
+		return nil
+	}
+	return l.newConns
+}
 
 // accept lets connections in and hears, each in a goroutine of its own, what
 // they are for: one that says nothing keeps nobody waiting.
@@ -138,11 +150,15 @@ func (l *netLayer) greet(c *nodeConn) error {
 	}
 	proven := ""
 	if l.security != nil {
-		conn := tls.Server(c.Conn, l.security.accept(l.now))
+		conn := tls.Server(c.Conn, l.security.accept(l.now, l.welcoming))
 		if err := conn.HandshakeContext(ctx); err != nil {
 			return err
 		}
 		c.Conn = conn
+		if conn.ConnectionState().NegotiatedProtocol == newcomerProtocol {
+			c.stream = streamNewcomer
+			return c.SetDeadline(time.Time{})
+		}
 		_, node, err := identify(conn.ConnectionState().PeerCertificates[0])
 		if err != nil {
 			return err
@@ -174,8 +190,11 @@ func (l *netLayer) greet(c *nodeConn) error {
 
 func (l *netLayer) deliver(c *nodeConn) error {
 	to := l.raftConns
-	if c.stream == streamCalls {
+	switch c.stream {
+	case streamCalls:
 		to = l.callConns
+	case streamNewcomer:
+		to = l.newConns
 	}
 	select {
 	case to.conns <- c:
@@ -284,6 +303,7 @@ func (l *netLayer) Close() (err error) {
 		err = l.ln.Close()
 		l.raftConns.Close()
 		l.callConns.Close()
+		l.newConns.Close()
 		l.sever()
 		l.loops.Wait()
 	})
@@ -375,7 +395,8 @@ func errPortless(to raft.ServerAddress) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Addr: address(to), Err: errors.New("this node has no cluster listener")}
 }
 
-func (l *selfLayer) calls() net.Listener { return nil }
+func (l *selfLayer) calls() net.Listener     { return nil }
+func (l *selfLayer) newcomers() net.Listener { return nil }
 
 func (l *selfLayer) dialCalls(_ context.Context, id raft.ServerID) (net.Conn, error) {
 	return nil, errPortless(raft.ServerAddress(id))

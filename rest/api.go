@@ -86,6 +86,8 @@ type Config struct {
 
 	// Peering makes and takes invitations; nil: the routes answer 503.
 	Peering Peering
+	// Nodes invites, removes and promotes the instance's nodes; nil: 503.
+	Nodes Nodes
 	// Release has a bundle that was set aside tried again at once; nil: 503.
 	Release func(ctx context.Context, peer, bundle bundle.ID) error
 	// SyncStatus and ClusterStatus describe the state of this process; nil:

@@ -45,25 +45,6 @@ type Accepted struct {
 	Subscriptions []catalog.Selector
 }
 
-// ClusterStatus is the node that answers and what it knows of the others.
-type ClusterStatus struct {
-	Node         string          `json:"node"`
-	State        string          `json:"state"`
-	Leader       string          `json:"leader"` // "" if none is known
-	Term         uint64          `json:"term"`
-	CommitIndex  uint64          `json:"commit_index"`
-	AppliedIndex uint64          `json:"applied_index"`
-	LogEntries   uint64          `json:"log_entries"`
-	Members      []ClusterMember `json:"members"`
-}
-
-// ClusterMember is one node of the instance.
-type ClusterMember struct {
-	ID      string `json:"id"`
-	Address string `json:"address"`
-	Voter   bool   `json:"voter"`
-}
-
 // selector is a catalog.Selector in JSON.
 type selector struct {
 	Scope  string     `json:"scope"`

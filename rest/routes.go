@@ -145,6 +145,10 @@ func adminRoutes() []*route {
 	routes := []*route{
 		{pattern: "/admin/v1/status", methods: map[string]handle{"GET": getStatus}},
 		{pattern: "/admin/v1/cluster", methods: map[string]handle{"GET": getCluster}},
+		{pattern: "/admin/v1/cluster/invite", methods: map[string]handle{"POST": inviteNode}},
+		{pattern: "/admin/v1/cluster/leader", methods: map[string]handle{"PUT": transferLeadership}},
+		{pattern: "/admin/v1/cluster/nodes/{node}", methods: map[string]handle{"DELETE": removeNode}},
+		{pattern: "/admin/v1/cluster/nodes/{node}/vote", methods: map[string]handle{"PUT": addVoter}},
 		{pattern: "/admin/v1/sync", methods: map[string]handle{"GET": getSync}},
 		{pattern: "/admin/v1/collections", methods: map[string]handle{"POST": adminCreateCollection}},
 		{pattern: "/admin/v1/bundles", methods: map[string]handle{"POST": adminCreateBundle}},

@@ -93,7 +93,7 @@ func requestTo(t *testing.T, rt *route) string {
 		id += ",1"
 	}
 	path := strings.NewReplacer(
-		"{$}", "", "{id}", id, "{digest}", strings.Repeat("ab", 32), "{path...}", "a/b", "{to}", "2", "{name}", "nobody", "{peer}", "nobody",
+		"{$}", "", "{id}", id, "{digest}", strings.Repeat("ab", 32), "{path...}", "a/b", "{to}", "2", "{name}", "nobody", "{peer}", "nobody", "{node}", "nobody",
 	).Replace(rt.pattern)
 	if strings.Contains(path, "{") {
 		t.Fatalf("%s has a wildcard that this test does not know", rt.pattern)

@@ -47,7 +47,7 @@ func (o *operators) status() {
 	}
 	c, err := o.north.ClusterStatus(o.ctx())
 	o.must(err)
-	if c.State != "leader" || c.Node == "" || c.Node != c.Leader || len(c.Members) != 1 || !c.Members[0].Voter || c.AppliedIndex == 0 {
+	if c.State != "leader" || c.Node == "" || c.Node != c.Leader || len(c.Nodes) != 1 || !c.Nodes[0].Voter || !c.Nodes[0].Leader || !c.Nodes[0].Answers || c.AppliedIndex == 0 {
 		o.t.Errorf("cluster %+v", c)
 	}
 	equal(&o.suite, "the node", s.Cluster.Node, c.Node)

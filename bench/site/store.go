@@ -21,7 +21,8 @@ func (s Store) yaml() string {
 		return "storage:\n  driver: dir\n"
 	}
 	return fmt.Sprintf("storage:\n  driver: s3\n  s3:\n    endpoint: %q\n    bucket: %q\n"+
-		"    region: us-east-1\n    access_key_id: %q\n    secret_access_key: %q\n",
+		"    region: us-east-1\n    access_key_id: %q\n    secret_access_key: %q\n"+
+		"cluster:\n  listen: \"\"\n", // sites have one node each
 		s.Endpoint, s.Bucket, s.AccessKeyID, s.SecretAccessKey)
 }
 

@@ -15,7 +15,7 @@ import (
 
 // secretKeys are the keys whose value may also stand in a file of its own,
 // named by the key with "_file" behind it.
-var secretKeys = []string{"storage.s3.access_key_id", "storage.s3.secret_access_key"}
+var secretKeys = []string{"storage.s3.access_key_id", "storage.s3.secret_access_key", "cluster.join"}
 
 const fileSuffix = "_file"
 

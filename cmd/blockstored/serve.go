@@ -20,6 +20,7 @@ import (
 // nodeFlags are the flags of the commands that run a node.
 type nodeFlags struct {
 	config, listen, peerListen string
+	clusterListen, join, node  string
 }
 
 func (f *nodeFlags) addConfig(cmd *cobra.Command) {
@@ -32,7 +33,10 @@ func (m *Main) nodeConfig(cmd *cobra.Command, f nodeFlags) (blockstored.Config, 
 		return blockstored.Config{}, usageError{errors.New("--server and --token are for commands that work on a running instance")}
 	}
 	flags := map[string]string{}
-	for name, key := range map[string]string{"data": "data", "listen": "listen", "peer-listen": "peer.listen"} {
+	for name, key := range map[string]string{
+		"data": "data", "listen": "listen", "peer-listen": "peer.listen",
+		"cluster-listen": "cluster.listen", "node": "cluster.node", "join": "cluster.join",
+	} {
 		if flag := cmd.Flag(name); flag != nil && flag.Changed {
 			flags[key] = flag.Value.String()
 		}
@@ -48,7 +52,10 @@ func (m *Main) serveCommand() *cobra.Command {
 
 Without --config it makes the instance on its first start. With --config it
 refuses a data folder that "blockstored init" has not prepared: an empty one is
-more likely a disk that is not mounted than a wish for a new instance.`,
+more likely a disk that is not mounted than a wish for a new instance.
+
+With --join an empty data folder becomes a node of the instance that the token of
+"blockstored cluster invite" names.`,
 		Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := m.nodeConfig(cmd, flags)
@@ -61,6 +68,9 @@ more likely a disk that is not mounted than a wish for a new instance.`,
 	flags.addConfig(cmd)
 	cmd.Flags().StringVar(&flags.listen, "listen", "", "`address` of the API (default 127.0.0.1:18250)")
 	cmd.Flags().StringVar(&flags.peerListen, "peer-listen", "", "`address` for other sites (default 127.0.0.1:18251)")
+	cmd.Flags().StringVar(&flags.clusterListen, "cluster-listen", "", "`address` for the other nodes, with storage in s3 (default 127.0.0.1:18252)")
+	cmd.Flags().StringVar(&flags.node, "node", "", "`name` of this node among the others (default node1)")
+	cmd.Flags().StringVar(&flags.join, "join", "", "`token` of \"blockstored cluster invite\"")
 	return cmd
 }
 
@@ -70,7 +80,7 @@ func (m *Main) serve(ctx context.Context, cfg blockstored.Config, configFile str
 	if err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	if configFile != "" && !made {
+	if configFile != "" && !made && cfg.Cluster.Join == "" {
 		return bundle.Errorf(bundle.KindInvalid,
 			"%s holds no instance: if its disk is mounted and it shall hold a new one, run \"blockstored init --config %s\" first",
 			cfg.Data, configFile)
@@ -88,7 +98,7 @@ func (m *Main) serve(ctx context.Context, cfg blockstored.Config, configFile str
 	if err != nil {
 		return err
 	}
-	printErr := m.announce(cfg, instance, !made)
+	printErr := m.announce(cfg, instance, !made && cfg.Cluster.Join == "")
 	if printErr == nil {
 		<-ctx.Done()
 	}
@@ -108,20 +118,21 @@ func (e fatalError) Unwrap() error { return e.err }
 
 // announced is what serve prints first.
 type announced struct {
-	ID     bundle.ID `json:"id"`
-	Name   string    `json:"name"`
-	API    string    `json:"api"`
-	Socket string    `json:"socket"`
-	Peer   string    `json:"peer"`
-	Data   string    `json:"data"`
+	ID      bundle.ID `json:"id"`
+	Name    string    `json:"name"`
+	API     string    `json:"api"`
+	Socket  string    `json:"socket"`
+	Peer    string    `json:"peer"`
+	Cluster string    `json:"cluster"`
+	Data    string    `json:"data"`
 }
 
 func (m *Main) announce(cfg blockstored.Config, i *blockstored.Instance, first bool) error {
 	at := i.Addresses()
-	a := announced{ID: i.ID(), Name: cfg.Name, API: at.API, Socket: at.Socket, Peer: at.Peer, Data: cfg.Data}
+	a := announced{ID: i.ID(), Name: cfg.Name, API: at.API, Socket: at.Socket, Peer: at.Peer, Cluster: at.Cluster, Data: cfg.Data}
 	return m.result(a, func(w io.Writer) {
 		fmt.Fprintf(w, "%s is running, instance %s\n", a.Name, a.ID)
-		for _, row := range [][2]string{{"API", a.API}, {"socket", a.Socket}, {"peers", a.Peer}, {"data", a.Data}} {
+		for _, row := range [][2]string{{"API", a.API}, {"socket", a.Socket}, {"peers", a.Peer}, {"nodes", a.Cluster}, {"data", a.Data}} {
 			if row[1] != "" {
 				fmt.Fprintf(w, "  %-6s %s\n", row[0], row[1])
 			}

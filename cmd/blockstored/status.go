@@ -119,44 +119,6 @@ func printTroubles(w io.Writer, p api.PeerSync) {
 	}
 }
 
-func (m *Main) clusterCommand() *cobra.Command {
-	return group("cluster", "The nodes of this instance", &cobra.Command{
-		Use: "status", Short: "Show how this node sees its cluster; status 3 without a leader",
-		Args: exactly(0), DisableFlagsInUseLine: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return m.withClient(func(c *client.Client) error {
-				s, err := c.ClusterStatus(cmd.Context())
-				if err != nil {
-					return err
-				}
-				if err := m.result(s, func(w io.Writer) { printCluster(w, s) }); err != nil {
-					return err
-				}
-				if s.Leader == "" {
-					return statusError(exitDegraded)
-				}
-				return nil
-			})
-		},
-	})
-}
-
-func printCluster(w io.Writer, s api.ClusterStatus) {
-	for _, row := range [][2]string{
-		{"node", s.Node}, {"state", s.State}, {"leader", s.Leader},
-		{"term", fmt.Sprint(s.Term)}, {"commit index", fmt.Sprint(s.CommitIndex)},
-		{"applied", fmt.Sprint(s.AppliedIndex)}, {"log entries", fmt.Sprint(s.LogEntries)},
-	} {
-		fmt.Fprintf(w, "%-12s %s\n", row[0], plain(row[1]))
-	}
-	fmt.Fprintln(w)
-	var rows [][]string
-	for _, n := range s.Members {
-		rows = append(rows, []string{n.ID, n.Address, strconv.FormatBool(n.Voter)})
-	}
-	table(w, "MEMBER ADDRESS VOTER", rows)
-}
-
 // build is what version prints.
 type build struct {
 	Version  string `json:"version"`

@@ -1,0 +1,176 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/blockstored/blockstored/bundle"
+)
+
+// NodeStatus is a node of the cluster as another one sees it.
+type NodeStatus struct {
+	ID      string // name and incarnation
+	Name    string
+	Address string
+	Voter   bool
+	Leader  bool
+
+	Answers bool   // it answered the question how it is; else what follows is 0
+	Applied uint64 // last entry in its catalog
+	Lag     uint64 // entries that are committed, as far as this node knows, and not in its catalog
+	Stalled bool   // its disk does not answer
+	Version string // of its program
+}
+
+// Nodes asks all nodes of the cluster how they are, each for a heartbeat timeout
+// at most, and returns them in the order in which they joined.
+func (n *Node) Nodes(ctx context.Context) []NodeStatus {
+	members := n.servers()
+	commit := n.raft.CommitIndex()
+	_, leader := n.raft.LeaderWithID()
+	out := make([]NodeStatus, len(members))
+	var asking sync.WaitGroup
+	for k, m := range members {
+		out[k] = NodeStatus{ID: string(m.ID), Name: nodeName(string(m.ID)), Address: string(m.Address), Voter: m.Suffrage == raft.Voter, Leader: m.ID == leader}
+		asking.Go(func() {
+			h, err := n.health(), error(nil)
+			if m.ID != n.id {
+				h, err = n.healthOf(ctx, m.ID)
+			}
+			if err != nil {
+				return
+			}
+			s := &out[k]
+			s.Answers, s.Applied, s.Stalled, s.Version = true, h.Applied, h.Stalled, h.Version
+			s.Lag = max(commit, h.Applied) - h.Applied
+		})
+	}
+	asking.Wait()
+	return out
+}
+
+// nodeName is the name in a node's id.
+func nodeName(id string) string {
+	who, err := parseNode(id)
+	if err != nil {
+		return id
+	}
+	return who.name
+}
+
+// Change is what an operator can do to a member.
+type Change string
+
+const (
+	ChangeRemove Change = "remove" // see [Node.Remove]
+	ChangeVote   Change = "vote"   // see [Node.AddVoter]
+	ChangeLead   Change = "lead"   // see [Node.TransferLeadership]
+)
+
+// memberChange is a change on the wire.
+type memberChange struct {
+	Change Change `json:"change"`
+	Node   string `json:"node"`
+}
+
+// ChangeMember carries out a change of the member that id or, if only one has
+// it, a name says, through the leader wherever that is; for ChangeLead "" is any
+// other voter. Errors are those of the method that the change names, and
+// KindNotFound if there is no such member.
+func (n *Node) ChangeMember(ctx context.Context, c Change, node string) error {
+	ctx, cancel := context.WithTimeout(ctx, n.rpcLimit)
+	defer cancel()
+	err := n.changeHere(ctx, c, node)
+	if _, follows := errors.AsType[elsewhere](err); !follows {
+		return err
+	}
+	_, leader := n.raft.LeaderWithID()
+	if leader == "" || leader == n.id {
+		return n.noLeader(nil)
+	}
+	body, err := json.Marshal(memberChange{c, node})
+	if err != nil {
+		return err
+	}
+	_, _, err = n.peers.call(ctx, leader, http.MethodPost, callMembers, body)
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*bundle.Error](err); ok {
+		return plain(err) // the leader's own word
+	}
+	return bundle.Errorf(bundle.KindUnavailable, "the change of members was not confirmed; look at the members and retry: %w", err)
+}
+
+// changeHere carries out a change on this node, which must lead; else the error
+// is elsewhere.
+func (n *Node) changeHere(ctx context.Context, c Change, node string) error {
+	if err := n.stopped(); err != nil {
+		return err
+	}
+	if n.raft.State() != raft.Leader {
+		return elsewhere{n.notLeader()}
+	}
+	var m raft.Server
+	if node != "" || c != ChangeLead {
+		var err error
+		if m, err = n.memberNamed(node); err != nil {
+			return err
+		}
+	}
+	switch c {
+	case ChangeRemove:
+		return n.Remove(ctx, string(m.ID))
+	case ChangeVote:
+		return n.AddVoter(ctx, string(m.ID), string(m.Address))
+	case ChangeLead:
+		return n.TransferLeadership(ctx, string(m.ID))
+	default:
+		return bundle.Errorf(bundle.KindInvalid, "this program does not know the change %q of members: update it", string(c))
+	}
+}
+
+// memberNamed returns the member that has the id or the name.
+func (n *Node) memberNamed(node string) (raft.Server, error) {
+	var found []raft.Server
+	for _, m := range n.servers() {
+		if string(m.ID) == node {
+			return m, nil
+		}
+		if nodeName(string(m.ID)) == node {
+			found = append(found, m)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return raft.Server{}, bundle.Errorf(bundle.KindNotFound, "there is no node %q; \"blockstored cluster status\" lists them", node)
+	case 1:
+		return found[0], nil
+	default:
+		return raft.Server{}, bundle.Errorf(bundle.KindInvalid, "several nodes are called %q: name one by its id", node)
+	}
+}
+
+// changeMember is the call of a node that was asked to change a member.
+func (s *server) changeMember(w http.ResponseWriter, r *http.Request) {
+	var c memberChange
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<10))
+	if err == nil {
+		err = json.Unmarshal(body, &c)
+	}
+	if err != nil {
+		refuse(w, bundle.Errorf(bundle.KindInvalid, "the change of members did not arrive: %w", err))
+		return
+	}
+	if err := s.node.changeHere(r.Context(), c.Change, c.Node); err != nil {
+		refuse(w, err)
+		return
+	}
+	reply(w, s.node.fsm.position().index, nil)
+}

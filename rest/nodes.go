@@ -1,0 +1,119 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Nodes are the nodes of the instance that an operator governs; one is named by
+// its name or id. Errors carry a bundle.Kind and a text for the operator.
+type Nodes interface {
+	Invite(ctx context.Context, expiresIn time.Duration) (NodeInvitation, error) // 0 for the default
+	Remove(ctx context.Context, node string) error
+	AddVoter(ctx context.Context, node string) error
+	TransferLeadership(ctx context.Context, node string) error // "" for any other
+}
+
+// NodeInvitation is a token to be handed to a node in confidence.
+type NodeInvitation struct {
+	Token     string    `json:"token"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Warnings  []string  `json:"warnings"` // what may keep a node from using it
+}
+
+// ClusterStatus is the node that answers and what it knows of the others.
+type ClusterStatus struct {
+	Node         string        `json:"node"`
+	State        string        `json:"state"`
+	Leader       string        `json:"leader"` // "" if none is known
+	Term         uint64        `json:"term"`
+	CommitIndex  uint64        `json:"commit_index"`
+	AppliedIndex uint64        `json:"applied_index"`
+	LogEntries   uint64        `json:"log_entries"`
+	Nodes        []ClusterNode `json:"nodes"`
+}
+
+// ClusterNode is one node of the instance.
+type ClusterNode struct {
+	ID      string `json:"id"` // name and incarnation
+	Name    string `json:"name"`
+	Address string `json:"address"`
+	Voter   bool   `json:"voter"`
+	Leader  bool   `json:"leader"`
+
+	Answers      bool   `json:"answers"` // if not, what follows is empty
+	AppliedIndex uint64 `json:"applied_index"`
+	Lag          uint64 `json:"lag"` // committed entries that are not in its catalog
+	DiskStalled  bool   `json:"disk_stalled"`
+	Version      string `json:"version"`
+}
+
+// governed returns the nodes, or the refusal of a process that has none.
+func (x *exchange) governed() (Nodes, error) {
+	if x.cfg.Nodes == nil {
+		return nil, unavailable("The government of nodes")
+	}
+	return x.cfg.Nodes, nil
+}
+
+func inviteNode(x *exchange) error {
+	var in struct {
+		ExpiresIn float64 `json:"expires_in"` // seconds
+	}
+	if err := x.decode(&in); err != nil {
+		return err
+	}
+	if in.ExpiresIn < 0 || in.ExpiresIn > 1e9 {
+		return refuseField("expires_in", "Give seconds from now, or 0 for the default.")
+	}
+	nodes, err := x.governed()
+	if err != nil {
+		return err
+	}
+	made, err := nodes.Invite(x.r.Context(), time.Duration(in.ExpiresIn*float64(time.Second)))
+	if err != nil {
+		return err
+	}
+	made.Warnings = append([]string{}, made.Warnings...)
+	return x.show(http.StatusCreated, made)
+}
+
+func removeNode(x *exchange) error {
+	nodes, err := x.governed()
+	if err == nil {
+		err = nodes.Remove(x.r.Context(), x.r.PathValue("node"))
+	}
+	if err != nil {
+		return err
+	}
+	return x.done()
+}
+
+func addVoter(x *exchange) error {
+	nodes, err := x.governed()
+	if err == nil {
+		err = nodes.AddVoter(x.r.Context(), x.r.PathValue("node"))
+	}
+	if err != nil {
+		return err
+	}
+	return x.done()
+}
+
+func transferLeadership(x *exchange) error {
+	var in struct {
+		Node string `json:"node"`
+	}
+	if err := x.decode(&in); err != nil {
+		return err
+	}
+	nodes, err := x.governed()
+	if err == nil {
+		err = nodes.TransferLeadership(x.r.Context(), in.Node)
+	}
+	if err != nil {
+		return err
+	}
+	return x.done()
+}
