@@ -73,3 +73,17 @@ func call[T any](ctx context.Context, g *callGroup, f func() (T, error)) (value 
 		return value, context.Cause(ctx), true
 	}
 }
+
+// waitCalls waits for all calls, or until nobody is left in raft to answer them:
+// what still waits then is left behind, as the node was broken by its disk.
+func (n *Node) waitCalls() {
+	waited := make(chan struct{})
+	go func() {
+		defer close(waited)
+		n.calls.wait()
+	}()
+	select {
+	case <-waited:
+	case <-n.store.broken:
+	}
+}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,7 +23,8 @@ type disk struct {
 	hanging atomic.Int32  // writes that take longer than limit
 	changed chan struct{} // has an element after hanging changed
 	served  atomic.Bool   // raft's goroutines write, and nobody else
-	broken  atomic.Bool   // a goroutine of raft was ended
+	broken  chan struct{} // closed when a goroutine of raft was ended
+	breaks  sync.Once
 }
 
 var (
@@ -35,14 +37,13 @@ func newDisk(store *raftboltdb.BoltStore, limit time.Duration, through func(func
 	if through == nil {
 		through = func(write func() error) error { return write() }
 	}
-	return &disk{BoltStore: store, limit: limit, through: through, fail: fail, changed: make(chan struct{}, 1)}
+	return &disk{BoltStore: store, limit: limit, through: through, fail: fail, changed: make(chan struct{}, 1), broken: make(chan struct{})}
 }
 
 // stalled reports whether a write takes longer than it may.
 func (d *disk) stalled() bool { return d.hanging.Load() > 0 }
 
-// timed carries out a write. What cannot be written is a fault: raft goes on
-// after some of them as if nothing was, and the node must not.
+// timed carries out a write and minds how long it takes.
 func (d *disk) timed(what string, write func() error) error {
 	timer := time.AfterFunc(d.limit, func() { d.count(1) })
 	defer func() {
@@ -50,9 +51,16 @@ func (d *disk) timed(what string, write func() error) error {
 			d.count(-1)
 		}
 	}()
-	err := d.through(write)
+	if err := d.through(write); err != nil {
+		return fmt.Errorf("write %s: %w", what, err)
+	}
+	return nil
+}
+
+// faulty reports err, if there is one: raft goes on after some writes that fail
+// as if nothing was, and the node must not.
+func (d *disk) faulty(err error) error {
 	if err != nil {
-		err = fmt.Errorf("write %s: %w", what, err)
 		d.fail(err)
 	}
 	return err
@@ -71,7 +79,7 @@ func (d *disk) StoreLog(l *raft.Log) error { return d.StoreLogs([]*raft.Log{l}) 
 
 // StoreLogs writes entries durably.
 func (d *disk) StoreLogs(logs []*raft.Log) error {
-	return d.timed("to the log", func() error { return d.BoltStore.StoreLogs(logs) })
+	return d.faulty(d.timed("to the log", func() error { return d.BoltStore.StoreLogs(logs) }))
 }
 
 // DeleteRange drops entries. A long log takes its time, which is no stall.
@@ -81,7 +89,7 @@ func (d *disk) DeleteRange(first, last uint64) error {
 
 // Set writes whom this node voted for.
 func (d *disk) Set(key, value []byte) error {
-	return d.timed("a vote", func() error { return d.BoltStore.Set(key, value) })
+	return d.faulty(d.timed("a vote", func() error { return d.BoltStore.Set(key, value) }))
 }
 
 // SetUint64 writes a term. Raft panics when it cannot write its term, which
@@ -91,8 +99,9 @@ func (d *disk) Set(key, value []byte) error {
 func (d *disk) SetUint64(key []byte, value uint64) error {
 	err := d.timed("a term", func() error { return d.BoltStore.SetUint64(key, value) })
 	if err != nil && d.served.Load() && string(key) == keyCurrentTerm {
-		d.broken.Store(true)
+		d.breaks.Do(func() { close(d.broken) }) // before anybody stops the node
+		d.fail(err)
 		runtime.Goexit()
 	}
-	return err
+	return d.faulty(err)
 }

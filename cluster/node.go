@@ -301,9 +301,7 @@ func (n *Node) stopRaft() error {
 			n.logger.Warn("could not hand over leadership; the others elect after their timeout", "error", err)
 		}
 	}
-	if !n.store.broken.Load() { // else nobody is left to answer them
-		n.calls.wait()
-	}
+	n.waitCalls()
 	for _, s := range []*server{n.server, n.porter} {
 		if s != nil {
 			s.drain()

@@ -35,8 +35,8 @@ type Cluster struct {
 	nodes     []*Node
 }
 
-// Start runs nodes named n1, n2 … until the test ends, and returns when all of
-// them vote and one leads.
+// Start runs nodes named n1, n2 … until the test ends, and returns when one leads
+// and all of them know that all of them vote.
 func Start(t testing.TB, options Options) *Cluster {
 	t.Helper()
 	options.Nodes = max(1, options.Nodes)
@@ -52,7 +52,7 @@ func Start(t testing.TB, options Options) *Cluster {
 		c.Add()
 	}
 	for _, n := range c.nodes {
-		c.Eventually(n.Name+" votes", func() bool { return n.votes() })
+		c.Eventually(n.Name+" knows all voters", func() bool { return n.voters() == options.Nodes })
 	}
 	return c
 }

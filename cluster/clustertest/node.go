@@ -259,18 +259,14 @@ func (n *Node) place() int {
 	return n.slot
 }
 
-// votes reports whether the node knows that it votes.
-func (n *Node) votes() bool {
-	live := n.Live()
-	if live == nil {
-		return false
-	}
-	for _, m := range live.Stats().Members {
-		if m.ID == n.ID() {
-			return m.Voter
+// voters is how many nodes vote as far as this one knows.
+func (n *Node) voters() (count int) {
+	for _, m := range n.Live().Stats().Members {
+		if m.Voter {
+			count++
 		}
 	}
-	return false
+	return count
 }
 
 func logger(t testing.TB, name string) *slog.Logger {
