@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/blockstored/blockstored/catalog"
 )
 
 // The contract's tables hold what can be written down; here is what is too long
@@ -142,5 +144,26 @@ func TestTheRoleIsJudgedBeforeTheMethodAndTheObject(t *testing.T) {
 		if w.Code != c.want {
 			t.Errorf("%s %s: %d, want %d: %s", c.method, c.path, w.Code, c.want, w.Body)
 		}
+	}
+}
+
+// TestHealthSaysThatTheCatalogIsDown asks an API whose catalog is closed: what
+// needs no catalog is answered, and nothing is a fault without words.
+func TestHealthSaysThatTheCatalogIsDown(t *testing.T) {
+	s := newStack(t, func(c *Config) {
+		down, err := catalog.Open(t.Context(), t.TempDir(), catalog.Options{})
+		check(t, err)
+		check(t, down.Close())
+		c.Catalog = down
+	})
+	a := s.do("GET", "/health/", "", "", "Authorization", "").want(t, 503)
+	if a.body != `{"overall_status":"UNAVAILABLE","detailed_status":{"database_status":"UNAVAILABLE"}}` {
+		t.Error(a.body)
+	}
+	s.do("GET", "/readyz", "", "", "Authorization", "").want(t, 503)
+	s.do("GET", "/livez", "", "", "Authorization", "").want(t, 200)
+	a = s.do("GET", "/api/v1/", "", "").want(t, 503)
+	if a.Header.Get("Retry-After") == "" || a.Header.Get(headerError) != "unavailable" {
+		t.Errorf("%v %s", a.Header, a.body)
 	}
 }
