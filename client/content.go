@@ -96,8 +96,9 @@ func (c *Client) namedBundles(ctx context.Context, filter url.Values) iter.Seq2[
 			in[key] = filter.Get(key)
 		}
 		found, err := fetch[[]wireBundle](ctx, c, request{method: http.MethodGet, path: apiBase + "bundles", in: in})
-		if err != nil {
+		if err != nil { // what was read before it does not count
 			yield(wireBundle{}, err)
+			return
 		}
 		for _, b := range found {
 			if !yield(b, nil) {

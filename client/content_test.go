@@ -50,6 +50,20 @@ func TestAListThatFailsEndsWithItsError(t *testing.T) {
 	}
 }
 
+func TestALongFilterThatFailsEndsWithItsErrorWhateverCameBefore(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `[{"title":"one"},{"title":2}]`) })
+	n := 0
+	for _, err := range c.Bundles(t.Context(), api.BundleFilter{IDs: make([]bundle.ID, longQuery+1)}) {
+		n++
+		if !bundle.IsKind(err, bundle.KindUnavailable) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d items", n)
+	}
+}
+
 func TestCommitIsRepeatedUnderOneKey(t *testing.T) {
 	var keys []string
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
