@@ -240,25 +240,15 @@ func (v *View) Deps(ref bundle.VersionRef) ([]Dep, error) {
 // not, in the order they were made; Number 0 stands for any version of the
 // bundle. Versions of bundles deleted here are among them.
 func (v *View) Dependents(ref bundle.VersionRef) ([]bundle.VersionRef, error) {
-	return v.dependents(ref, 0, -1)
-}
-
-// DirectDependents is [View.Dependents] for direct links, at most limit.
-func (v *View) DirectDependents(ref bundle.VersionRef, limit int) ([]bundle.VersionRef, error) {
-	return v.dependents(ref, 1, limit)
-}
-
-func (v *View) dependents(ref bundle.VersionRef, direct, limit int) ([]bundle.VersionRef, error) {
 	low, high := clamp(ref.Number), clamp(ref.Number)
 	if ref.Number == 0 {
 		high = clamp(1<<63 - 1)
 	}
-	return collect(v.session, dependentsQuery,
-		[]any{ref.Bundle[:], low, high, direct, limit}, func(row scanner) (r bundle.VersionRef, err error) {
-			err = row.Scan(blob{r.Bundle[:]}, &r.Number)
-			return r, err
-		})
+	return collect(v.session, dependentsQuery, []any{ref.Bundle[:], low, high}, func(row scanner) (r bundle.VersionRef, err error) {
+		err = row.Scan(blob{r.Bundle[:]}, &r.Number)
+		return r, err
+	})
 }
 
 const dependentsQuery = `SELECT DISTINCT b.uuid, d.num FROM deps d JOIN bundles b ON b.id = d.bundle
- WHERE d.target = ? AND d.target_num BETWEEN ? AND ? AND d.direct >= ? ORDER BY d.bundle, d.num LIMIT +?`
+ WHERE d.target = ? AND d.target_num BETWEEN ? AND ? ORDER BY d.bundle, d.num`
