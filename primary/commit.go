@@ -80,7 +80,13 @@ func (p *Primary) commit(ctx context.Context, draft bundle.ID, revision uint64, 
 	if done || err != nil {
 		return r, err
 	}
-	return again(func(attempt int) (catalog.Result, error) { return p.commitOnce(ctx, attempt, draft, revision, o) })
+	r, err = again(func(attempt int) (catalog.Result, error) { return p.commitOnce(ctx, attempt, draft, revision, o) })
+	if err != nil { // the same call, given up by who made it, may have taken effect since
+		if first, done, failed := p.answered(ctx); done && failed == nil {
+			return first, nil
+		}
+	}
+	return r, err
 }
 
 // enterCommit waits until no other change of the draft and no other commit of
@@ -222,10 +228,9 @@ func (p *Primary) RebaseAt(ctx context.Context, draft bundle.ID, revision uint64
 		return catalog.Draft{}, err
 	}
 	defer leave()
-	if done, d, err := p.patched(ctx, draft); done || err != nil {
-		return d, err
-	}
-	return again(func(attempt int) (catalog.Draft, error) { return p.rebaseOnce(ctx, attempt, draft, &revision) })
+	return p.once(ctx, draft, func() (catalog.Draft, error) {
+		return again(func(attempt int) (catalog.Draft, error) { return p.rebaseOnce(ctx, attempt, draft, &revision) })
+	})
 }
 
 // rebaseOnce rebases the draft as it is now. wanted is the revision that it must

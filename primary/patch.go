@@ -53,9 +53,10 @@ func (p *Primary) PatchDraft(ctx context.Context, id bundle.ID, patch Patch) (ca
 	if len(patch.Files) > MaxPatchFiles {
 		return catalog.Draft{}, bundle.Errorf(bundle.KindTooLarge, "One PATCH changes at most %d files: send several.", MaxPatchFiles)
 	}
-	if done, d, err := p.patched(ctx, id); done || err != nil {
-		return d, err
-	}
+	return p.once(ctx, id, func() (catalog.Draft, error) { return p.patchDraft(ctx, id, patch) })
+}
+
+func (p *Primary) patchDraft(ctx context.Context, id bundle.ID, patch Patch) (catalog.Draft, error) {
 	c := &change{draft: id, edits: lastOf(patch.Files, func(e FileEdit) string { return e.Path }), ifRevision: patch.IfRevision}
 	s, missing := p.load(ctx, id)
 	if missing != nil && !bundle.IsKind(missing, bundle.KindNotFound) {
@@ -94,14 +95,15 @@ func (p *Primary) PutFile(ctx context.Context, id bundle.ID, path string, r io.R
 // KindPrecondition otherwise, also if it is not any more when r is stored; 0 for
 // any.
 func (p *Primary) PutFileAt(ctx context.Context, id bundle.ID, revision uint64, path string, r io.Reader, size int64) (catalog.Draft, error) {
-	c := &change{draft: id, edits: []FileEdit{{Path: path}}, ifRevision: revision}
 	if err := bundle.CheckPath(path); err != nil {
 		return catalog.Draft{}, err
 	}
-	if done, d, err := p.patched(ctx, id); done || err != nil {
-		return d, err
-	}
-	s, err := p.load(ctx, id)
+	c := &change{draft: id, edits: []FileEdit{{Path: path}}, ifRevision: revision}
+	return p.once(ctx, id, func() (catalog.Draft, error) { return p.putFile(ctx, c, r, size) })
+}
+
+func (p *Primary) putFile(ctx context.Context, c *change, r io.Reader, size int64) (catalog.Draft, error) {
+	s, err := p.load(ctx, c.draft)
 	if err != nil {
 		return catalog.Draft{}, err
 	}
@@ -116,8 +118,25 @@ func (p *Primary) PutFileAt(ctx context.Context, id bundle.ID, revision uint64, 
 		return catalog.Draft{}, err
 	}
 	c.edits[0].Stored, c.blobs = l.Digest, []bundle.Located{l}
-	c.ops = []catalog.FileOp{{Path: path, Digest: l.Digest, Size: l.Size}}
+	c.ops = []catalog.FileOp{{Path: c.edits[0].Path, Digest: l.Digest, Size: l.Size}}
 	return p.apply(ctx, s, c)
+}
+
+// once makes a change of a draft, unless this very call was answered before. One
+// that fails looks for that answer again: what it found in its way, such as
+// another revision, may be what the same call did meanwhile, which was under way
+// when this one came.
+func (p *Primary) once(ctx context.Context, id bundle.ID, change func() (catalog.Draft, error)) (catalog.Draft, error) {
+	if done, d, err := p.patched(ctx, id); done || err != nil {
+		return d, err
+	}
+	d, err := change()
+	if err != nil {
+		if done, first, failed := p.patched(ctx, id); done && failed == nil {
+			return first, nil
+		}
+	}
+	return d, err
 }
 
 // patched returns the draft if this very call was answered before; if the draft
