@@ -90,8 +90,13 @@ func referenced(err error, field string, id bundle.ID) error {
 
 // keyed returns the context of the one change that a call makes, with the
 // caller's idempotency key if it has one. The same key in a call of another
-// method, or on another object, is another request.
-func keyed(ctx context.Context, method, object string) (context.Context, error) {
+// method, or on another object, is another request. A change begins with what it
+// finds here, so it waits as a read does: the change before it may have been
+// made through another node.
+func (i *Instance) keyed(ctx context.Context, method, object string) (context.Context, error) {
+	if err := i.settle(ctx); err != nil {
+		return ctx, told(ctx, err)
+	}
 	key, err := api.IdempotencyKey(ctx)
 	if err != nil || key == "" {
 		return ctx, err

@@ -68,7 +68,7 @@ func (i *Instance) CreateDraft(ctx context.Context, b bundle.ID, name string) (a
 	if _, err := i.ownBundle(ctx, b); err != nil {
 		return api.Draft{}, referenced(err, "bundle_uuid", b)
 	}
-	change, err := keyed(ctx, "CreateDraft", "")
+	change, err := i.keyed(ctx, "CreateDraft", "")
 	if err != nil {
 		return api.Draft{}, err
 	}
@@ -81,7 +81,7 @@ func (i *Instance) CreateDraft(ctx context.Context, b bundle.ID, name string) (a
 
 // PatchDraft implements [api.Drafts].
 func (i *Instance) PatchDraft(ctx context.Context, id bundle.ID, p api.Patch) (revision uint64, err error) {
-	change, err := keyed(ctx, "PatchDraft", id.String())
+	change, err := i.keyed(ctx, "PatchDraft", id.String())
 	if err != nil {
 		return 0, err
 	}
@@ -102,7 +102,7 @@ func (i *Instance) PatchDraft(ctx context.Context, id bundle.ID, p api.Patch) (r
 
 // PutDraftFile implements [api.Drafts].
 func (i *Instance) PutDraftFile(ctx context.Context, id bundle.ID, path string, r io.Reader, size int64) (revision uint64, err error) {
-	change, err := keyed(ctx, "PutDraftFile", id.String()+"/"+path)
+	change, err := i.keyed(ctx, "PutDraftFile", id.String()+"/"+path)
 	if err != nil {
 		return 0, err
 	}
@@ -112,7 +112,7 @@ func (i *Instance) PutDraftFile(ctx context.Context, id bundle.ID, path string, 
 
 // DeleteDraftFile implements [api.Drafts].
 func (i *Instance) DeleteDraftFile(ctx context.Context, id bundle.ID, path string) (revision uint64, err error) {
-	change, err := keyed(ctx, "DeleteDraftFile", id.String()+"/"+path)
+	change, err := i.keyed(ctx, "DeleteDraftFile", id.String()+"/"+path)
 	if err != nil {
 		return 0, err
 	}
@@ -135,7 +135,7 @@ func (i *Instance) OpenDraftFile(ctx context.Context, id bundle.ID, path string,
 
 // CommitDraft implements [api.Drafts].
 func (i *Instance) CommitDraft(ctx context.Context, id bundle.ID, c api.Commit) (number uint64, err error) {
-	change, err := keyed(ctx, "CommitDraft", id.String())
+	change, err := i.keyed(ctx, "CommitDraft", id.String())
 	if err != nil {
 		return 0, err
 	}
@@ -147,7 +147,7 @@ func (i *Instance) CommitDraft(ctx context.Context, id bundle.ID, c api.Commit) 
 
 // RebaseDraft implements [api.Drafts].
 func (i *Instance) RebaseDraft(ctx context.Context, id bundle.ID, ifRevision uint64) (api.Draft, error) {
-	change, err := keyed(ctx, "RebaseDraft", id.String())
+	change, err := i.keyed(ctx, "RebaseDraft", id.String())
 	if err != nil {
 		return api.Draft{}, err
 	}
@@ -163,7 +163,7 @@ func (i *Instance) RebaseDraft(ctx context.Context, id bundle.ID, ifRevision uin
 
 // DeleteDraft implements [api.Drafts].
 func (i *Instance) DeleteDraft(ctx context.Context, id bundle.ID) error {
-	change, err := keyed(ctx, "DeleteDraft", id.String())
+	change, err := i.keyed(ctx, "DeleteDraft", id.String())
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func (i *Instance) Collection(ctx context.Context, id bundle.ID) (out api.Collec
 
 // CreateCollection implements [api.Collections].
 func (i *Instance) CreateCollection(ctx context.Context, title string) (api.Collection, error) {
-	change, err := keyed(ctx, "CreateCollection", "")
+	change, err := i.keyed(ctx, "CreateCollection", "")
 	if err != nil {
 		return api.Collection{}, err
 	}
@@ -110,7 +110,7 @@ func (i *Instance) UpdateCollection(ctx context.Context, id bundle.ID, title str
 	if err := i.ownCollection(ctx, id); err != nil {
 		return api.Collection{}, err
 	}
-	change, err := keyed(ctx, "UpdateCollection", id.String())
+	change, err := i.keyed(ctx, "UpdateCollection", id.String())
 	if err != nil {
 		return api.Collection{}, err
 	}
@@ -123,7 +123,7 @@ func (i *Instance) UpdateCollection(ctx context.Context, id bundle.ID, title str
 
 // DeleteCollection implements [api.Collections].
 func (i *Instance) DeleteCollection(ctx context.Context, id bundle.ID) error {
-	change, err := keyed(ctx, "DeleteCollection", id.String())
+	change, err := i.keyed(ctx, "DeleteCollection", id.String())
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func (i *Instance) CreateBundle(ctx context.Context, n api.NewBundle) (api.Bundl
 	if err := i.ownCollection(ctx, n.Collection); err != nil {
 		return api.Bundle{}, referenced(err, "collection_uuid", n.Collection)
 	}
-	change, err := keyed(ctx, "CreateBundle", "")
+	change, err := i.keyed(ctx, "CreateBundle", "")
 	if err != nil {
 		return api.Bundle{}, err
 	}
@@ -213,7 +213,7 @@ func (i *Instance) UpdateBundle(ctx context.Context, id bundle.ID, c api.BundleC
 			return api.Bundle{}, referenced(err, "collection_uuid", *c.Collection)
 		}
 	}
-	change, err := keyed(ctx, "UpdateBundle", id.String())
+	change, err := i.keyed(ctx, "UpdateBundle", id.String())
 	if err != nil {
 		return api.Bundle{}, err
 	}
@@ -233,7 +233,7 @@ func (i *Instance) UpdateBundle(ctx context.Context, id bundle.ID, c api.BundleC
 
 // DeleteBundle implements [api.Bundles].
 func (i *Instance) DeleteBundle(ctx context.Context, id bundle.ID) error {
-	change, err := keyed(ctx, "DeleteBundle", id.String())
+	change, err := i.keyed(ctx, "DeleteBundle", id.String())
 	if err != nil {
 		return err
 	}
@@ -275,7 +275,7 @@ func (i *Instance) ForkBundle(ctx context.Context, of bundle.ID, f api.Fork) (ap
 	if err := i.ownCollection(ctx, f.Collection); err != nil {
 		return api.Bundle{}, referenced(err, "collection_uuid", f.Collection)
 	}
-	change, err := keyed(ctx, "ForkBundle", of.String())
+	change, err := i.keyed(ctx, "ForkBundle", of.String())
 	if err != nil {
 		return api.Bundle{}, err
 	}

@@ -96,7 +96,7 @@ func (i *Instance) DescribeVersion(ctx context.Context, b bundle.ID, n uint64, d
 	if err != nil {
 		return out, err
 	}
-	change, err := keyed(ctx, "DescribeVersion", fmt.Sprint(b, ",", n))
+	change, err := i.keyed(ctx, "DescribeVersion", fmt.Sprint(b, ",", n))
 	if err != nil {
 		return out, err
 	}

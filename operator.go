@@ -19,7 +19,7 @@ var _ api.Operator = (*Instance)(nil)
 // operate proposes what an operator changes; method and object are what an
 // idempotency key belongs to.
 func (i *Instance) operate(ctx context.Context, method, object string, body catalog.Body) (catalog.Result, error) {
-	change, err := keyed(ctx, method, object)
+	change, err := i.keyed(ctx, method, object)
 	if err != nil {
 		return catalog.Result{}, err
 	}
@@ -47,7 +47,7 @@ func (i *Instance) CreateCollectionWithID(ctx context.Context, id bundle.ID, tit
 	if err := chosen(id); err != nil {
 		return api.Collection{}, err
 	}
-	change, err := keyed(ctx, "CreateCollectionWithID", "")
+	change, err := i.keyed(ctx, "CreateCollectionWithID", "")
 	if err != nil {
 		return api.Collection{}, err
 	}
@@ -66,7 +66,7 @@ func (i *Instance) CreateBundleWithID(ctx context.Context, id bundle.ID, n api.N
 	if err := i.ownCollection(ctx, n.Collection); err != nil {
 		return api.Bundle{}, referenced(err, "collection_uuid", n.Collection)
 	}
-	change, err := keyed(ctx, "CreateBundleWithID", "")
+	change, err := i.keyed(ctx, "CreateBundleWithID", "")
 	if err != nil {
 		return api.Bundle{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -81,18 +82,43 @@ type memberChange struct {
 
 // ChangeMember carries out a change of the member that id or, if only one has
 // it, a name says, through the leader wherever that is; for ChangeLead "" is any
-// other voter. Errors are those of the method that the change names, and
+// other voter. While there is no leader it tries again for a few election
+// timeouts. Errors are those of the method that the change names, and
 // KindNotFound if there is no such member.
 func (n *Node) ChangeMember(ctx context.Context, c Change, node string) error {
 	ctx, cancel := context.WithTimeout(ctx, n.rpcLimit)
 	defer cancel()
+	patience := time.NewTimer(n.patience)
+	defer patience.Stop()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := n.changeOnce(ctx, c, node)
+		if _, again := errors.AsType[elsewhere](err); !again {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-patience.C:
+			return plain(err)
+		case <-ctx.Done():
+			return plain(err)
+		case <-n.closing:
+			return plain(err)
+		}
+	}
+}
+
+// changeOnce carries out a change here or through the leader. The error is
+// elsewhere if certainly nothing was done and the leader may be another by now.
+func (n *Node) changeOnce(ctx context.Context, c Change, node string) error {
 	err := n.changeHere(ctx, c, node)
 	if _, follows := errors.AsType[elsewhere](err); !follows {
 		return err
 	}
 	_, leader := n.raft.LeaderWithID()
 	if leader == "" || leader == n.id {
-		return n.noLeader(nil)
+		return elsewhere{n.noLeader(nil)}
 	}
 	body, err := json.Marshal(memberChange{c, node})
 	if err != nil {
@@ -102,8 +128,11 @@ func (n *Node) ChangeMember(ctx context.Context, c Change, node string) error {
 	if err == nil {
 		return nil
 	}
+	if e, ok := errors.AsType[unreached](err); ok {
+		return elsewhere{bundle.Errorf(bundle.KindUnavailable, "the leader could not be reached, and nothing was changed; retry in a moment: %w", e.err)}
+	}
 	if _, ok := errors.AsType[*bundle.Error](err); ok {
-		return plain(err) // the leader's own word
+		return err // the leader's own word
 	}
 	return bundle.Errorf(bundle.KindUnavailable, "the change of members was not confirmed; look at the members and retry: %w", err)
 }

@@ -142,6 +142,12 @@ func (x *exchange) authenticate() error {
 		return unauthorized("Invalid token header. Token string should not contain spaces.")
 	}
 	token, err := x.cfg.Tokens.Authenticate(x.r.Context(), key)
+	if bundle.IsKind(err, bundle.KindUnauthorized) {
+		// It may have been made through another node a moment ago.
+		if _, stale, readErr := x.read(x.r.Context(), ""); readErr == nil && !stale {
+			token, err = x.cfg.Tokens.Authenticate(x.r.Context(), key)
+		}
+	}
 	if err != nil {
 		return err
 	}
