@@ -123,6 +123,9 @@ func (v *View) plan(f BundleFilter, needle string, p Page) (query string, args [
 // [View.FindBundles] does: bundles without versions are looked at, too.
 func (v *View) FindVersions(f BundleFilter, p Page) (found Found[Version], err error) {
 	limit := p.limit()
+	if most := (Page{Limit: limit + 1}).limit(); most <= limit {
+		limit = most - 1 // a row more is asked for, to know whether there is one
+	}
 	begun, from := p.After>>versionBits, p.After&lastNumber
 	after := begun
 	if begun > 0 && from < lastNumber { // that bundle may have more
