@@ -155,7 +155,7 @@ type FilesConfig struct {
 	// may read files; "*" for all, empty for none.
 	CORSOrigins []string `yaml:"cors_origins"`
 	// CSP is the Content-Security-Policy of files. Empty: "sandbox", under which
-	// no script in a file runs; or none where URL is set.
+	// no script in a file runs; or none on the host of URL.
 	CSP string `yaml:"csp"`
 	// URLExpiry is how long a file's URL stays valid at least.
 	URLExpiry time.Duration `yaml:"url_expiry"`

@@ -123,7 +123,7 @@ func TestABodyAboveTheConfiguredLimitIsRefused(t *testing.T) {
 func TestFilesHaveTheConfiguredBaseAndReaders(t *testing.T) {
 	const files, studio = "https://files.example/store", "https://studio.example"
 	k := blockstoredtest.New(t, func(c *blockstored.Config) {
-		c.Files.URL, c.Files.CORSOrigins = files+"/", []string{studio}
+		c.Files.URL, c.Files.CORSOrigins, c.TrustedProxies = files+"/", []string{studio}, []string{"127.0.0.1"}
 	})
 	signed := publishedURL(t, k)
 	path, found := strings.CutPrefix(signed, files+"/files/")
@@ -131,7 +131,7 @@ func TestFilesHaveTheConfiguredBaseAndReaders(t *testing.T) {
 		t.Fatalf("the file is at %s, not below %s", signed, files)
 	}
 	for origin, want := range map[string]string{studio: studio, "https://evil.example": ""} {
-		resp, text := ask(t, k, "GET", "/files/"+path, "", "Origin", origin, "Authorization", "")
+		resp, text := ask(t, k, "GET", "/files/"+path, "", "Origin", origin, "Authorization", "", "X-Forwarded-Host", "files.example")
 		if got := resp.Header.Get("Access-Control-Allow-Origin"); resp.StatusCode != 200 || text != "<p/>" || got != want {
 			t.Errorf("origin %s: %d %q, allowed %q, want %q", origin, resp.StatusCode, text, got, want)
 		}

@@ -43,7 +43,8 @@ type Config struct {
 	// request's scheme and Host.
 	PublicURL string
 	// FilesURL, where it is set, begins the URLs of files instead. Files then
-	// have an origin of their own and are served without a sandbox.
+	// have an origin of their own, and are served without a sandbox to who asks
+	// for them by its host.
 	FilesURL string
 	// TrustedProxies may say in X-Forwarded-Proto and X-Forwarded-Host what the
 	// client asked for.
@@ -67,7 +68,7 @@ type Config struct {
 	// 100 000. A longer one is refused (400).
 	MaxList int64
 	// FilesCSP is the Content-Security-Policy of files; "" for "sandbox", or
-	// none where FilesURL is set.
+	// none on the host of FilesURL.
 	FilesCSP string
 	// IdleTimeout ends a request whose body or answer does not move; 0 for a
 	// minute.
@@ -139,9 +140,6 @@ func New(cfg Config) (*API, error) {
 	}
 	if cfg.MaxList <= 0 {
 		cfg.MaxList = defaultMaxList
-	}
-	if cfg.FilesCSP == "" && cfg.FilesURL == "" {
-		cfg.FilesCSP = "sandbox"
 	}
 	pace, err := newPace(cfg.RequestsPerSecond, cfg.Burst)
 	if err != nil {

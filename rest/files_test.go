@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -197,6 +198,7 @@ func TestURLsOfFilesHoldForADayAndStayTheSameForHours(t *testing.T) {
 func TestFilesOfAnotherOriginNeedNoSandbox(t *testing.T) {
 	s := newStack(t, func(c *Config) {
 		c.PublicURL, c.FilesURL, c.CORSOrigins = "https://store.example/", "https://files.example", []string{"https://studio.example"}
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	})
 	_, b := s.publish(t)
 	v := s.json("GET", "/api/v1/bundle_versions/"+b+",1", "").want(t, 200)
@@ -208,13 +210,21 @@ func TestFilesOfAnotherOriginNeedNoSandbox(t *testing.T) {
 	if !found {
 		t.Fatal(url)
 	}
-	a := s.do("GET", path, "", "", "Authorization", "", "Origin", "https://studio.example").want(t, 200)
+	a := s.do("GET", path, "", "", "Authorization", "", "Origin", "https://studio.example", "X-Forwarded-Host", "files.example").want(t, 200)
 	if a.Header.Get("Content-Security-Policy") != "" || a.Header.Get("Access-Control-Allow-Origin") != "https://studio.example" || a.Header.Get("X-Content-Type-Options") != "nosniff" {
 		t.Error(a.Header)
 	}
 	a = s.do("GET", path, "", "", "Authorization", "", "Origin", "https://evil.example").want(t, 200)
 	if a.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Error(a.Header)
+	}
+	for host, want := range map[string]string{
+		"files.example": "", "FILES.example:443": "", "store.example": "sandbox", "": "sandbox", "evil.example": "sandbox",
+	} {
+		a := s.do("GET", path, "", "", "Authorization", "", "X-Forwarded-Host", host).want(t, 200)
+		if got := a.Header.Get("Content-Security-Policy"); got != want {
+			t.Errorf("asked for at host %q, the policy is %q, not %q", host, got, want)
+		}
 	}
 }
 

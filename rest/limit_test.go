@@ -242,7 +242,7 @@ func TestAPatchOfTooManyFilesIsRefused(t *testing.T) {
 
 func TestFilesHaveTheConfiguredPolicy(t *testing.T) {
 	for _, c := range []struct{ csp, files, want string }{
-		{"", "", "sandbox"}, {"", "https://files.example", ""},
+		{"", "", "sandbox"}, {"", "https://files.example", "sandbox"}, {"", "http://127.0.0.1", ""},
 		{"sandbox allow-scripts", "", "sandbox allow-scripts"}, {"default-src 'none'", "https://files.example", "default-src 'none'"},
 	} {
 		s := newStack(t, func(cfg *Config) { cfg.FilesCSP, cfg.FilesURL = c.csp, c.files })

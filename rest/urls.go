@@ -19,7 +19,14 @@ func (x *exchange) base() string {
 	if addr, ok := x.r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && addr.Network() == "unix" {
 		return "http://localhost" + mounted(x.r)
 	}
-	scheme, host := "http", x.r.Host
+	scheme, host := x.asked()
+	return scheme + "://" + host + mounted(x.r)
+}
+
+// asked returns the scheme and the host that the client asked, as far as it is
+// known.
+func (x *exchange) asked() (scheme, host string) {
+	scheme, host = "http", x.r.Host
 	if x.r.TLS != nil {
 		scheme = "https"
 	}
@@ -31,7 +38,7 @@ func (x *exchange) base() string {
 			host = h
 		}
 	}
-	return scheme + "://" + host + mounted(x.r)
+	return scheme, host
 }
 
 func (x *exchange) fromTrustedProxy() bool {
