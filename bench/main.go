@@ -87,22 +87,16 @@ type bench struct {
 	report  report
 }
 
-func start(ctx context.Context, args []string, stdout io.Writer) (err error) {
+func start(ctx context.Context, args []string, stdout io.Writer) error {
 	o, err := parse(args)
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "blockstored-bench-")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("%w\n(everything is kept in %s)", err, dir)
-			return
-		}
-		err = os.RemoveAll(dir)
-	}()
+	return site.InFolder("bench", func(dir string) error { return runIn(ctx, o, dir, stdout) })
+}
+
+// runIn measures in the folder dir, and prints.
+func runIn(ctx context.Context, o options, dir string, stdout io.Writer) error {
 	if o.profile != "" {
 		return profile(ctx, filepath.Join(dir, "data"), o.profile, o.clients, stdout)
 	}
@@ -125,10 +119,8 @@ func start(ctx context.Context, args []string, stdout io.Writer) (err error) {
 }
 
 func (b *bench) measure(ctx context.Context) (err error) {
-	if b.program == "" {
-		if b.program, err = site.Build(ctx, b.dir); err != nil {
-			return err
-		}
+	if b.program, err = b.program.OrBuild(ctx, b.dir); err != nil {
+		return err
 	}
 	if b.floors, err = newFloors(filepath.Join(b.dir, "floors")); err != nil {
 		return err

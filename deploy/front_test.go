@@ -25,35 +25,14 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/blockstored/blockstored/bench/site"
+	"github.com/blockstored/blockstored/bench/site/sitetest"
 )
 
-// program is what TestMain built; nothing writes to it later.
+// program is what TestMain builds; nothing writes to it later.
 var program site.Program
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
-
-func testMain(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "blockstored-deploy-test-")
-	if err == nil {
-		defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-		program, err = site.Build(context.Background(), dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	if code := m.Run(); code != 0 {
-		return code
-	}
-	if err := goleak.Find(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
-}
+func TestMain(m *testing.M) { os.Exit(sitetest.Main(m, &program)) }
 
 // name is the one that stands in nginx.conf; clients come under it.
 const name = "blocks.example.org"

@@ -10,7 +10,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -64,27 +63,19 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
+func run(ctx context.Context, args []string, stdout io.Writer) error {
 	o, err := parse(args)
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "blockstored-crash-")
+	return site.InFolder("crash", func(dir string) error { return runIn(ctx, o, dir, stdout) })
+}
+
+// runIn runs the modes one after the other, in the folder dir.
+func runIn(ctx context.Context, o options, dir string, stdout io.Writer) error {
+	program, err := site.Program(o.program).OrBuild(ctx, dir)
 	if err != nil {
 		return err
-	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("%w\n(everything is kept in %s)", err, dir)
-			return
-		}
-		err = os.RemoveAll(dir)
-	}()
-	program := site.Program(o.program)
-	if program == "" {
-		if program, err = site.Build(ctx, dir); err != nil {
-			return err
-		}
 	}
 	var errs []error
 	for _, mode := range []string{"subscriber", "primary"} {
@@ -119,7 +110,5 @@ func (r *result) report(w io.Writer, asJSON bool) error {
 	if err := r.print(w); err != nil || !asJSON {
 		return err
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(r)
+	return site.PrintJSON(w, r)
 }

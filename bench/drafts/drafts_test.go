@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,36 +11,15 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/blockstored/blockstored/bench/site"
+	"github.com/blockstored/blockstored/bench/site/sitetest"
 	"github.com/blockstored/blockstored/storage/s3/s3test/gatewaytest"
 )
 
-// program is what TestMain built; nothing writes to it later.
+// program is what TestMain builds; nothing writes to it later.
 var program site.Program
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
-
-func testMain(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "blockstored-drafts-test-")
-	if err == nil {
-		defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-		program, err = site.Build(context.Background(), dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	if code := m.Run(); code != 0 {
-		return code
-	}
-	if err := goleak.Find(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
-}
+func TestMain(m *testing.M) { os.Exit(sitetest.Main(m, &program)) }
 
 func TestNothingIsLostOrDoubledByManyClientsWhileTheServerIsKilled(t *testing.T) {
 	contended(t, options{clients: 24, drafts: 6, lasting: 2 * time.Second, killEvery: time.Second, kills: 2, seed: 5, storage: "dir"})

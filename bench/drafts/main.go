@@ -63,29 +63,21 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
+func run(ctx context.Context, args []string, stdout io.Writer) error {
 	o, err := parse(args)
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "blockstored-drafts-")
-	if err != nil {
-		return err
+	return site.InFolder("drafts", func(dir string) error { return runIn(ctx, o, dir, stdout) })
+}
+
+// runIn builds the program in the folder dir and has it contended for.
+func runIn(ctx context.Context, o options, dir string, stdout io.Writer) error {
+	build := site.Program(o.program).OrBuild
+	if o.race {
+		build = site.BuildRace
 	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("%w\n(everything is kept in %s)", err, dir)
-			return
-		}
-		err = os.RemoveAll(dir)
-	}()
-	program := site.Program(o.program)
-	switch {
-	case o.race:
-		program, err = site.BuildRace(ctx, dir)
-	case program == "":
-		program, err = site.Build(ctx, dir)
-	}
+	program, err := build(ctx, dir)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"sync"
@@ -142,7 +141,5 @@ func (r *result) report(w io.Writer, asJSON bool) error {
 	if err := r.print(w); err != nil || !asJSON {
 		return err
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(r)
+	return site.PrintJSON(w, r)
 }

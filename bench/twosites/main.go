@@ -12,7 +12,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -61,31 +60,24 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
+func run(ctx context.Context, args []string, stdout io.Writer) error {
 	o, err := parse(args)
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "blockstored-bench-")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("%w\n(everything is kept in %s)", err, dir)
-			return
-		}
-		err = os.RemoveAll(dir)
-	}()
+	return site.InFolder("twosites", func(dir string) error { return runIn(ctx, o, dir, stdout) })
+}
+
+// runIn publishes a copy of the folder that was chosen, with all its work in the
+// folder dir.
+func runIn(ctx context.Context, o options, dir string, stdout io.Writer) error {
 	source := filepath.Join(dir, "source")
 	if err := copySource(ctx, o.from, source); err != nil {
 		return err
 	}
-	program := site.Program(o.program)
-	if program == "" {
-		if program, err = site.Build(ctx, dir); err != nil {
-			return err
-		}
+	program, err := site.Program(o.program).OrBuild(ctx, dir)
+	if err != nil {
+		return err
 	}
 	result, err := measure(ctx, o, program, dir, source)
 	if err != nil {
@@ -94,9 +86,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if err := result.print(stdout); err != nil || !o.json {
 		return err
 	}
-	encoder := json.NewEncoder(stdout)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(result)
+	return site.PrintJSON(stdout, result)
 }
 
 // copySource copies the regular files of a folder, so that one can be edited.

@@ -12,7 +12,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -93,11 +92,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }() // it is large, also after a failure
-	program := site.Program(o.program)
-	if program == "" {
-		if program, err = site.Build(ctx, dir); err != nil {
-			return err
-		}
+	program, err := site.Program(o.program).OrBuild(ctx, dir)
+	if err != nil {
+		return err
 	}
 	r, err := measure(ctx, o, program, dir)
 	if err != nil {
@@ -106,9 +103,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if !o.json {
 		return r.print(stdout)
 	}
-	encoder := json.NewEncoder(stdout)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(r)
+	return site.PrintJSON(stdout, r)
 }
 
 // measure takes the floor, then a site with an upload, then the floor again.
