@@ -108,7 +108,7 @@ const (
 
 // TokenRequest asks for a token.
 type TokenRequest struct {
-	Name      string        // 1 to 100 bytes, unique among live tokens
+	Name      string        // 1 to 100 bytes but . and .., unique among live tokens
 	Role      string        // the name of a [Role]
 	ExpiresIn time.Duration // 0: never
 	Key       string        // a key that exists already; "": a new one is made
@@ -119,8 +119,11 @@ type TokenRequest struct {
 // what is wrong, by the names of the admin API: name, role, expires_in, token.
 func (r TokenRequest) Prepare(now time.Time) (catalog.CreateToken, string, error) {
 	wrong := map[string]string{}
-	if r.Name == "" || len(r.Name) > maxTokenName {
+	switch {
+	case r.Name == "" || len(r.Name) > maxTokenName:
 		wrong["name"] = "Give a name of 1 to 100 bytes."
+	case r.Name == "." || r.Name == "..": // no URL can name it, and so nobody revoke it
+		wrong["name"] = "Give a name that is not . or .."
 	}
 	if _, err := ParseRole(r.Role); err != nil {
 		wrong["role"] = err.Error()

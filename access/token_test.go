@@ -92,3 +92,12 @@ func TestATokenIsRefusedWithAllThatIsWrong(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestATokenHasANameThatAURLCanCarry(t *testing.T) {
+	for name, fine := range map[string]bool{".": false, "..": false, "": false, "...": true, ".a": true, "a/..": true, "%2e": true} {
+		_, _, err := TokenRequest{Name: name, Role: "reader"}.Prepare(time.Now())
+		if (err == nil) != fine {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
