@@ -56,14 +56,19 @@ func getStaged(x *exchange) error {
 	return x.content(path, f.Digest, "no-store")
 }
 
-// signed holds the request's URL against its signature.
+// signed holds the request's URL against its signature, and waits until this node
+// may answer: nobody makes it ask the others who has no right to an answer.
 func (x *exchange) signed(path string) (expires time.Time, err error) {
 	q := queryOf(x.r)
 	values := make(url.Values, len(q))
 	for key, value := range q {
 		values.Set(key, value)
 	}
-	return x.cfg.URLSigner.Verify(path, values, x.cfg.Now())
+	expires, err = x.cfg.URLSigner.Verify(path, values, x.cfg.Now())
+	if err == nil {
+		err = x.barrier()
+	}
+	return expires, err
 }
 
 // crossOrigin lets scripts of the configured origins read files.

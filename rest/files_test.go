@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -167,6 +169,37 @@ func TestABodyThatDoesNotMoveIsCutOff(t *testing.T) {
 	check(t, resp.Body.Close())
 	if resp.StatusCode != 400 {
 		t.Errorf("status %d", resp.StatusCode)
+	}
+}
+
+// TestNoSignatureNoWaiting counts the reads that the cluster is asked to make sure
+// of, which costs other nodes a round: a URL must be signed for it.
+func TestNoSignatureNoWaiting(t *testing.T) {
+	var levels []string
+	s := newStack(t, func(c *Config) {
+		c.Read = func(_ context.Context, level string) (uint64, bool, error) {
+			if level != "local" { // what a refusal shows of the index
+				levels = append(levels, level)
+			}
+			return 1, false, nil
+		}
+	})
+	_, b := s.publish(t)
+	_, draft := s.draft(t)
+	s.json("PATCH", "/api/v1/drafts/"+draft, `{"files":{"a":"YQ=="}}`).want(t, 204)
+	committed := s.json("GET", "/api/v1/bundle_versions/"+b+",1", "").want(t, 200).field(t, "unit.xml\":{\"url")
+	staged := s.json("GET", "/api/v1/drafts/"+draft, "").want(t, 200).field(t, "a\":{\"url")
+	for _, url := range []string{committed, staged} {
+		levels = nil
+		s.do("GET", url+"&consistency=strong", "", "", "Authorization", "").want(t, 200)
+		if !slices.Equal(levels, []string{"strong"}) {
+			t.Errorf("%s waited for %v", url, levels)
+		}
+		levels = nil
+		s.do("GET", strings.Replace(url, "signature=", "signature=x", 1)+"&consistency=strong", "", "", "Authorization", "").want(t, 403)
+		if len(levels) != 0 {
+			t.Errorf("without a signature %s waited for %v", url, levels)
+		}
 	}
 }
 
