@@ -145,17 +145,6 @@ func list[R, T any](
 	}
 }
 
-// whole is the find of a listing whose pages are full but for the last.
-func whole[R any](rows func(v *catalog.View, p catalog.Page) ([]catalog.Paged[R], error)) func(*state, catalog.Page) (catalog.Found[R], error) {
-	return func(s *state, p catalog.Page) (catalog.Found[R], error) {
-		found, err := rows(s.View, p)
-		if err != nil || len(found) < p.Limit {
-			return catalog.Found[R]{Rows: found}, err
-		}
-		return catalog.Found[R]{Rows: found, Next: found[len(found)-1].Cursor, More: true}, nil
-	}
-}
-
 // each yields items, and err after them if there is one. It reports whether to
 // go on.
 func each[T any](items []T, err error, yield func(T, error) bool) bool {

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
@@ -22,10 +21,9 @@ func draftOf(d catalog.Draft) api.Draft {
 
 // Drafts implements [api.Drafts].
 func (i *Instance) Drafts(ctx context.Context) iter.Seq2[api.Draft, error] {
-	drafts := func(v *catalog.View, p catalog.Page) ([]catalog.Paged[catalog.Draft], error) {
-		return v.Drafts(bundle.ID{}, p)
-	}
-	return list(ctx, i, whole(drafts), func(_ *state, d catalog.Draft) (api.Draft, error) {
+	return list(ctx, i, func(s *state, p catalog.Page) (catalog.Found[catalog.Draft], error) {
+		return catalog.FoundOf(func(p catalog.Page) ([]catalog.Paged[catalog.Draft], error) { return s.Drafts(bundle.ID{}, p) }, p)
+	}, func(_ *state, d catalog.Draft) (api.Draft, error) {
 		return api.Draft{ID: d.ID, Bundle: d.Bundle, Name: d.Name}, nil
 	})
 }
@@ -41,7 +39,7 @@ func (i *Instance) Draft(ctx context.Context, id bundle.ID) (api.Draft, error) {
 	}
 	out := draftOf(d.Draft)
 	out.Staged = api.Staged{
-		CreatedAt: time.UnixMicro(d.Draft.Created).UTC(), UpdatedAt: time.UnixMicro(d.Draft.Updated).UTC(),
+		CreatedAt: timeOf(d.Draft.Created), UpdatedAt: timeOf(d.Draft.Updated),
 		Files: make(map[string]api.StagedFile, len(d.Files)), Links: make(map[string]api.StagedLink, len(d.Links)),
 	}
 	if d.Base != nil {

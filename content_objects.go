@@ -26,8 +26,11 @@ func (s *state) listed(b catalog.Bundle) (api.Bundle, error) {
 		Drafts: make(map[string]bundle.ID), Versions: []uint64{}, Primary: name, ReadOnly: !own,
 	}
 	if own { // copies have none
-		err = all(func(p catalog.Page) ([]catalog.Paged[catalog.Draft], error) { return s.Drafts(b.ID, p) },
-			func(d catalog.Draft) { out.Drafts[d.Name] = d.ID })
+		err = catalog.Each(func(p catalog.Page) ([]catalog.Paged[catalog.Draft], error) { return s.Drafts(b.ID, p) },
+			func(d catalog.Draft) error {
+				out.Drafts[d.Name] = d.ID
+				return nil
+			})
 		if err != nil {
 			return out, err
 		}
@@ -38,8 +41,11 @@ func (s *state) listed(b catalog.Bundle) (api.Bundle, error) {
 		}
 		return out, nil
 	}
-	err = all(func(p catalog.Page) ([]catalog.Paged[catalog.Version], error) { return s.Versions(b.ID, p) },
-		func(v catalog.Version) { out.Versions = append(out.Versions, v.Number) })
+	err = catalog.Each(func(p catalog.Page) ([]catalog.Paged[catalog.Version], error) { return s.Versions(b.ID, p) },
+		func(v catalog.Version) error {
+			out.Versions = append(out.Versions, v.Number)
+			return nil
+		})
 	return out, err
 }
 
@@ -49,26 +55,11 @@ func (s *state) bundle(b catalog.Bundle) (api.Bundle, error) {
 	return out, err
 }
 
-// all calls fn for every row of a listing.
-func all[R any](rows func(catalog.Page) ([]catalog.Paged[R], error), fn func(R)) error {
-	for page := (catalog.Page{Limit: 1000}); ; {
-		read, err := rows(page)
-		if err != nil {
-			return err
-		}
-		for _, r := range read {
-			fn(r.Row)
-			page.After = r.Cursor
-		}
-		if len(read) < page.Limit {
-			return nil
-		}
-	}
-}
-
 // Collections implements [api.Collections].
 func (i *Instance) Collections(ctx context.Context) iter.Seq2[api.Collection, error] {
-	return list(ctx, i, whole((*catalog.View).Collections), (*state).collection)
+	return list(ctx, i, func(s *state, p catalog.Page) (catalog.Found[catalog.Collection], error) {
+		return catalog.FoundOf(s.Collections, p)
+	}, (*state).collection)
 }
 
 // Collection implements [api.Collections].

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"time"
 
 	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
@@ -62,7 +61,7 @@ func (i *Instance) Version(ctx context.Context, b bundle.ID, n uint64) (out api.
 		return api.Version{}, told(ctx, err)
 	}
 	out.Snapshot = api.Snapshot{
-		Hash: row.Alias, CreatedAt: time.UnixMicro(row.Created).UTC(),
+		Hash: row.Alias, CreatedAt: timeOf(row.Created),
 		Files: make(map[string]api.File, len(files)), Links: make(map[string]api.Link),
 	}
 	urls := i.api.FileURLs()

@@ -167,22 +167,14 @@ func (s *Sight) follow(id bundle.ID, r *reach) error {
 		return err
 	}
 	r.linked, r.record = make(map[uint64]bool), make(map[int64]bool)
-	for page := (catalog.Page{}); ; {
-		versions, err := s.view.Versions(id, page)
-		if err != nil || len(versions) == 0 {
-			return err
-		}
-		for _, v := range versions {
-			linked, err := s.dependedOn(v.Row.VersionRef)
-			if err != nil {
-				return err
-			}
+	return catalog.Each(func(p catalog.Page) ([]catalog.Paged[catalog.Version], error) { return s.view.Versions(id, p) },
+		func(v catalog.Version) error {
+			linked, err := s.dependedOn(v.VersionRef)
 			if linked {
-				r.linked[v.Row.Number], r.record[v.Row.Record] = true, true
+				r.linked[v.Number], r.record[v.Record] = true, true
 			}
-			page.After = v.Cursor
-		}
-	}
+			return err
+		})
 }
 
 // dependedOn reports whether a selected version of this instance's depends on

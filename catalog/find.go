@@ -15,6 +15,20 @@ type Found[T any] struct {
 	More bool   // something may be left to look at; Rows may be empty all the same
 }
 
+// FoundOf returns a page of a listing that looks at no more rows than it returns.
+func FoundOf[T any](list func(Page) ([]Paged[T], error), p Page) (f Found[T], err error) {
+	limit := min(p.limit(), maxPage-1) // a row more is asked for, to know whether there is one
+	f.Next = p.After
+	f.Rows, err = list(Page{After: p.After, Limit: limit + 1})
+	if f.More = len(f.Rows) > limit; f.More {
+		f.Rows = f.Rows[:limit]
+	}
+	if n := len(f.Rows); n > 0 {
+		f.Next = f.Rows[n-1].Cursor
+	}
+	return f, err
+}
+
 // FindBundles lists bundles as [View.Bundles] does, but looks at a bounded number
 // of rows: where few of them match, a page is shorter than its limit and More
 // says that the listing goes on after Next. It ends when More is false.
@@ -122,10 +136,7 @@ func (v *View) plan(f BundleFilter, needle string, p Page) (query string, args [
 // FindVersions lists versions as [View.AllVersions] does, at a bounded cost as
 // [View.FindBundles] does: bundles without versions are looked at, too.
 func (v *View) FindVersions(f BundleFilter, p Page) (found Found[Version], err error) {
-	limit := p.limit()
-	if most := (Page{Limit: limit + 1}).limit(); most <= limit {
-		limit = most - 1 // a row more is asked for, to know whether there is one
-	}
+	limit := min(p.limit(), maxPage-1) // a row more is asked for, to know whether there is one
 	begun, from := p.After>>versionBits, p.After&lastNumber
 	after := begun
 	if begun > 0 && from < lastNumber { // that bundle may have more

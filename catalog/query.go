@@ -4,12 +4,15 @@ import (
 	"github.com/blockstored/blockstored/bundle"
 )
 
+// maxPage is how many rows a page has at most.
+const maxPage = 10_000
+
 func (p Page) limit() int {
 	switch {
 	case p.Limit <= 0:
 		return 1000
-	case p.Limit > 10_000:
-		return 10_000
+	case p.Limit > maxPage:
+		return maxPage
 	}
 	return p.Limit
 }

@@ -176,6 +176,25 @@ type Paged[T any] struct {
 	Cursor uint64
 }
 
+// Each calls fn for every row of a listing, page by page, until one is an error.
+func Each[T any](list func(Page) ([]Paged[T], error), fn func(T) error) error {
+	for page := (Page{}); ; {
+		rows, err := list(page)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if err := fn(r.Row); err != nil {
+				return err
+			}
+			page.After = r.Cursor
+		}
+		if len(rows) < page.limit() {
+			return nil
+		}
+	}
+}
+
 // Counts are the instance's totals for metrics and status. They are kept up to
 // date by apply, so that reading them is O(1).
 type Counts struct {

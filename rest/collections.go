@@ -31,7 +31,7 @@ func listCollections(x *exchange) error {
 			return n.Collections, err
 		},
 		rows: func(v *catalog.View, p catalog.Page) (catalog.Found[catalog.Collection], error) {
-			return found(v.Collections, p)
+			return catalog.FoundOf(v.Collections, p)
 		},
 		show: (*printer).collection,
 	})

@@ -16,7 +16,7 @@ func listDrafts(x *exchange) error {
 			return n.Drafts, err
 		},
 		rows: func(v *catalog.View, p catalog.Page) (catalog.Found[catalog.Draft], error) {
-			return found(func(p catalog.Page) ([]catalog.Paged[catalog.Draft], error) { return v.Drafts(bundle.ID{}, p) }, p)
+			return catalog.FoundOf(func(p catalog.Page) ([]catalog.Paged[catalog.Draft], error) { return v.Drafts(bundle.ID{}, p) }, p)
 		},
 		show: (*printer).draft,
 	})

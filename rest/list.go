@@ -26,20 +26,6 @@ type listing[T any] struct {
 	chunk int
 }
 
-// found is a listing's rows of a query that reads no more than it returns. It
-// asks for one row more, to know whether there is one.
-func found[T any](rows func(p catalog.Page) ([]catalog.Paged[T], error), p catalog.Page) (f catalog.Found[T], err error) {
-	f.Next = p.After
-	f.Rows, err = rows(catalog.Page{After: p.After, Limit: p.Limit + 1})
-	if f.More = len(f.Rows) > p.Limit; f.More {
-		f.Rows = f.Rows[:p.Limit]
-	}
-	if n := len(f.Rows); n > 0 {
-		f.Next = f.Rows[n-1].Cursor
-	}
-	return f, err
-}
-
 // list answers with a bare array: all of it, or a page where the client gives a
 // limit. All of it is read in short views and sent as it is read, so neither
 // memory nor the catalog's log grows with it.

@@ -64,7 +64,7 @@ func (p *printer) bundle(b []byte, o catalog.Bundle) ([]byte, error) {
 		return nil, err
 	}
 	if own { // copies have none
-		err = each(func(page catalog.Page) ([]catalog.Paged[catalog.Draft], error) { return p.view.Drafts(o.ID, page) },
+		err = catalog.Each(func(page catalog.Page) ([]catalog.Paged[catalog.Draft], error) { return p.view.Drafts(o.ID, page) },
 			func(d catalog.Draft) error {
 				b = appendText(b, d.Name, p.links.draft(d.ID))
 				return nil
@@ -98,32 +98,12 @@ func (p *printer) versions(b []byte, o catalog.Bundle, own bool) ([]byte, error)
 		}
 		return b, nil
 	}
-	err := each(func(page catalog.Page) ([]catalog.Paged[catalog.Version], error) { return p.view.Versions(o.ID, page) },
+	err := catalog.Each(func(page catalog.Page) ([]catalog.Paged[catalog.Version], error) { return p.view.Versions(o.ID, page) },
 		func(v catalog.Version) error {
 			add(v.Number)
 			return nil
 		})
 	return b, err
-}
-
-// each calls fn for every row of a listing.
-func each[T any](list func(catalog.Page) ([]catalog.Paged[T], error), fn func(T) error) error {
-	const size = 1000
-	for page := (catalog.Page{Limit: size}); ; {
-		rows, err := list(page)
-		if err != nil {
-			return err
-		}
-		for _, r := range rows {
-			if err := fn(r.Row); err != nil {
-				return err
-			}
-			page.After = r.Cursor
-		}
-		if len(rows) < size {
-			return nil
-		}
-	}
 }
 
 // draftHead appends a draft without what is in it, and leaves the object open.
