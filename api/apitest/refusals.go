@@ -105,7 +105,7 @@ func (s *suite) refusedPatches(b api.Bundle, d api.Draft) {
 	}
 }
 
-// RunCopy holds s to what the contract says about copies: copied is a bundle of
+// RunCopy holds store to what the contract says about copies: copied is a bundle of
 // another instance, called primary here, whose version 1 is here with a file
 // "a" at least.
 func RunCopy(t *testing.T, store api.Store, copied bundle.ID, primary string) {
