@@ -140,7 +140,7 @@ func (a *applier) entry(e Entry) (Result, error) {
 	}
 	if err := a.apply(cmd.Body); err != nil {
 		refusal, ok := errors.AsType[*bundle.Error](err)
-		if !ok {
+		if !ok || refusal.Kind == bundle.KindCorrupt { // a row is damaged, on this node alone
 			return Result{}, err
 		}
 		if err := a.run(`ROLLBACK TO command`); err != nil {
@@ -156,8 +156,8 @@ func (a *applier) entry(e Entry) (Result, error) {
 	return a.result, storeResult(a.session, cmd.Request, &a.result)
 }
 
-// apply changes the catalog as the body says. A *bundle.Error is a refusal:
-// nothing of the command takes effect.
+// apply changes the catalog as the body says. A *bundle.Error, but for
+// KindCorrupt, is a refusal: nothing of the command takes effect.
 func (a *applier) apply(body Body) error {
 	switch b := body.(type) {
 	case InitInstance:
