@@ -36,9 +36,10 @@ func TestAContextHasTheKeyGivenLast(t *testing.T) {
 	if got, err := api.IdempotencyKey(t.Context()); got != "" || err != nil {
 		t.Errorf("a context without a key has %q, %v", got, err)
 	}
-	ctx = api.WithIdempotencyKey(ctx, strings.Repeat("k", api.MaxIdempotencyKey+1))
-	if _, err := api.IdempotencyKey(ctx); !bundle.IsKind(err, bundle.KindInvalid) {
-		t.Errorf("a key that is too long: %v", err)
+	for _, bad := range []string{strings.Repeat("k", api.MaxIdempotencyKey+1), "one\nother", "\x00", "\x7f"} {
+		if _, err := api.IdempotencyKey(api.WithIdempotencyKey(ctx, bad)); !bundle.IsKind(err, bundle.KindInvalid) {
+			t.Errorf("%q: %v", bad, err)
+		}
 	}
 }
 

@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"strings"
+	"unicode"
 
 	"github.com/blockstored/blockstored/bundle"
 )
@@ -24,11 +26,15 @@ func WithIdempotencyKey(ctx context.Context, key string) context.Context {
 }
 
 // IdempotencyKey returns the key of a context, "" if it has none: for those who
-// implement [Store]. A key that is too long is [bundle.KindInvalid].
+// implement [Store]. A key that is too long, or that no header can carry because
+// of a control character, is [bundle.KindInvalid].
 func IdempotencyKey(ctx context.Context) (string, error) {
 	key, _ := ctx.Value(idempotencyKey{}).(string)
 	if len(key) > MaxIdempotencyKey {
 		return "", bundle.Errorf(bundle.KindInvalid, "Idempotency-Key has more than %d characters.", MaxIdempotencyKey)
+	}
+	if strings.ContainsFunc(key, unicode.IsControl) {
+		return "", bundle.Errorf(bundle.KindInvalid, "Idempotency-Key has a control character: give it printable ones.")
 	}
 	return key, nil
 }
