@@ -64,14 +64,15 @@ func inviteNode(x *exchange) error {
 	if err := x.decode(&in); err != nil {
 		return err
 	}
-	if in.ExpiresIn < 0 || in.ExpiresIn > 1e9 {
-		return refuseField("expires_in", "Give seconds from now, or 0 for the default.")
+	ttl, err := lifetime(in.ExpiresIn)
+	if err != nil {
+		return err
 	}
 	nodes, err := x.governed()
 	if err != nil {
 		return err
 	}
-	made, err := nodes.Invite(x.r.Context(), time.Duration(in.ExpiresIn*float64(time.Second)))
+	made, err := nodes.Invite(x.r.Context(), ttl)
 	if err != nil {
 		return err
 	}

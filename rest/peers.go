@@ -184,14 +184,15 @@ func invitePeer(x *exchange) error {
 	if err := access.CheckSelectors(grants); err != nil {
 		return err
 	}
-	if in.ExpiresIn < 0 || in.ExpiresIn > 1e9 {
-		return refuseField("expires_in", "Give seconds from now, or 0 for the default.")
+	ttl, err := lifetime(in.ExpiresIn)
+	if err != nil {
+		return err
 	}
 	if x.cfg.Peering == nil {
 		return unavailable("Peering")
 	}
 	made, err := x.cfg.Peering.Invite(x.r.Context(), InviteRequest{
-		Name: in.Name, Grants: grants, Addresses: in.Addresses, TTL: time.Duration(in.ExpiresIn * float64(time.Second)),
+		Name: in.Name, Grants: grants, Addresses: in.Addresses, TTL: ttl,
 	})
 	if err != nil {
 		return err

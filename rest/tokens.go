@@ -88,6 +88,14 @@ func secondsOf(s float64) time.Duration {
 	return time.Duration(max(-most, min(s*float64(time.Second), most)))
 }
 
+// lifetime returns for how long an invitation is good, 0 for the default.
+func lifetime(seconds float64) (time.Duration, error) {
+	if seconds < 0 || seconds > 1e9 {
+		return 0, refuseField("expires_in", "Give seconds from now, or 0 for the default.")
+	}
+	return secondsOf(seconds), nil
+}
+
 func revokeToken(x *exchange) error {
 	if err := x.propose(catalog.RevokeToken{Name: x.r.PathValue("name")}); err != nil {
 		return err
