@@ -33,6 +33,9 @@ const (
 	// MaxFrameBlob is the size in bytes up to which a blob travels in a frame
 	// and lies in a pack. A larger one is an object of its own.
 	MaxFrameBlob = 256 << 10
+	// FramesType is the media type of frames that follow each other without
+	// gaps.
+	FramesType = "application/vnd.blockstored.frames"
 	// FrameHeaderSize is the length in bytes of what precedes a frame's
 	// payload: digest, codec, size, length.
 	FrameHeaderSize = len(Digest{}) + 1 + 4 + 4

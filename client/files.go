@@ -30,7 +30,7 @@ func (c *Client) StoreFrames(ctx context.Context, r io.Reader, length int64) (st
 	var out struct {
 		Stored int `json:"stored"`
 	}
-	err = c.call(ctx, upload(http.MethodPost, apiBase+"blobs", "application/vnd.blockstored.frames", r, length), &out)
+	err = c.call(ctx, upload(http.MethodPost, apiBase+"blobs", bundle.FramesType, r, length), &out)
 	return out.Stored, err
 }
 

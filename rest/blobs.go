@@ -9,10 +9,6 @@ import (
 	"github.com/blockstored/blockstored/bundle"
 )
 
-// FramesType is the media type of a stream of frames (see bundle.Frame) that
-// follow each other without gaps.
-const FramesType = "application/vnd.blockstored.frames"
-
 // missingBlobs answers which of some blobs an uploader has to send.
 func missingBlobs(x *exchange) error {
 	var in struct {
@@ -37,7 +33,7 @@ func missingBlobs(x *exchange) error {
 
 // uploadFrames stores small blobs in bulk.
 func uploadFrames(x *exchange) error {
-	if media, _, _ := mime.ParseMediaType(x.r.Header.Get("Content-Type")); media != FramesType {
+	if media, _, _ := mime.ParseMediaType(x.r.Header.Get("Content-Type")); media != bundle.FramesType {
 		return refuse(bundle.KindInvalid, http.StatusUnsupportedMediaType,
 			`Unsupported media type "`+x.r.Header.Get("Content-Type")+`" in request.`)
 	}

@@ -90,7 +90,7 @@ func TestFramesAreStoredInBulk(t *testing.T) {
 		digests = append(digests, d.String())
 		files[fmt.Sprintf("f/%04d", i)] = map[string]any{"digest": d, "size": len(blob)}
 	}
-	if got := s.do("POST", "/api/v1/blobs", FramesType, string(stream)).want(t, 200).body; got != fmt.Sprintf(`{"stored":%d}`, len(digests)) {
+	if got := s.do("POST", "/api/v1/blobs", bundle.FramesType, string(stream)).want(t, 200).body; got != fmt.Sprintf(`{"stored":%d}`, len(digests)) {
 		t.Error(got)
 	}
 	asked, err := json.Marshal(map[string]any{"digests": digests})
@@ -108,11 +108,11 @@ func TestFramesAreStoredInBulk(t *testing.T) {
 
 	damaged := bytes.Clone(stream)
 	damaged[len(damaged)-1] ^= 1
-	a := s.do("POST", "/api/v1/blobs", FramesType, string(damaged)).want(t, 400)
+	a := s.do("POST", "/api/v1/blobs", bundle.FramesType, string(damaged)).want(t, 400)
 	if a.Header.Get(headerError) != "invalid" {
 		t.Errorf("damage is %s: %s", a.Header.Get(headerError), a.body)
 	}
-	s.do("POST", "/api/v1/blobs", FramesType, string(stream[:len(stream)-1])).want(t, 400)
+	s.do("POST", "/api/v1/blobs", bundle.FramesType, string(stream[:len(stream)-1])).want(t, 400)
 }
 
 func TestAnUploadThatBreaksOffStagesNothing(t *testing.T) {

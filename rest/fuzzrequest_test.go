@@ -36,7 +36,7 @@ func FuzzRequest(f *testing.F) {
 		{"POST", "/api/v1/drafts/{d}/commit", "application/json", `{"redistribute":"none","change_description":7}`},
 		{"POST", "/api/v1/drafts/{d}/rebase", "\"1\", \"2\"", ""},
 		{"POST", "/api/v1/bundles/{b}/fork", "application/json", `{"collection_uuid":"{c}","version":9223372036854775807}`},
-		{"POST", "/api/v1/blobs", FramesType, "\x00\x01\xff"},
+		{"POST", "/api/v1/blobs", bundle.FramesType, "\x00\x01\xff"},
 		{"POST", "/api/v1/blobs/missing", "application/json", `{"digests":["x"]}`},
 		{"PUT", "/api/v1/blobs/e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "", ""},
 		{"GET", "/api/v1/bundles/{b}/borrowers?limit=2&cursor=AAAA", "", ""},

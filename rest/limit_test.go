@@ -100,7 +100,7 @@ func TestSoManyUploadsAreTakenInAtOnce(t *testing.T) {
 	large := string(noise(smallUpload + 1))
 	blob := "/api/v1/blobs/" + bundle.DigestOf([]byte(large)).String()
 	for _, c := range []struct{ method, path, contentType string }{
-		{"PUT", file + "third", ""}, {"PUT", blob, ""}, {"POST", "/api/v1/blobs", FramesType},
+		{"PUT", file + "third", ""}, {"PUT", blob, ""}, {"POST", "/api/v1/blobs", bundle.FramesType},
 	} {
 		// The client asks before it sends, so it is told before it has.
 		a := s.do(c.method, c.path, c.contentType, large, "Expect", "100-continue").want(t, 503)

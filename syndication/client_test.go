@@ -106,7 +106,7 @@ func TestClientBoundsWhatAPeerSends(t *testing.T) {
 	}
 	for _, tt := range tests {
 		c := lyingPeer(t, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", mediaFrames)
+			w.Header().Set("Content-Type", bundle.FramesType)
 			w.Write(tt.answer)
 		})
 		err := tt.ask(c)
@@ -116,19 +116,19 @@ func TestClientBoundsWhatAPeerSends(t *testing.T) {
 		wantAlarm(t, tt.name, err, tt.alarm)
 	}
 	c := lyingPeer(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", mediaFrames)
+		w.Header().Set("Content-Type", bundle.FramesType)
 		w.Write(frames("a"))
 	})
 	wantReason(t, "too few files", blobs(c), bundle.KindUnavailable, ReasonInterrupted)
 	if err := manifests(lyingPeer(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", mediaFrames)
+		w.Header().Set("Content-Type", bundle.FramesType)
 		w.Write(frames(page))
 	})); err != nil {
 		t.Errorf("an honest page: %v", err)
 	}
 	later := "a page of a later format"
 	c = lyingPeer(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", mediaFrames)
+		w.Header().Set("Content-Type", bundle.FramesType)
 		w.Write(frames(later))
 	})
 	if err := c.Manifests(t.Context(), []ManifestWant{{Ref: ref, Manifest: bundle.DigestOf([]byte(later))}}, keep); err != nil {
@@ -138,7 +138,7 @@ func TestClientBoundsWhatAPeerSends(t *testing.T) {
 
 func TestClientKeepsWhatCameBeforeTheLineBroke(t *testing.T) {
 	c := lyingPeer(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", mediaFrames)
+		w.Header().Set("Content-Type", bundle.FramesType)
 		w.Write(frames("a"))
 		http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)

@@ -63,7 +63,7 @@ func newFrameWriter(x *exchange) *frameWriter {
 
 func (w *frameWriter) frame(f bundle.Frame) error {
 	if w.x.status == 0 {
-		w.x.begin(http.StatusOK, mediaFrames)
+		w.x.begin(http.StatusOK, bundle.FramesType)
 	}
 	w.tmp = f.AppendTo(w.tmp[:0])
 	_, err := w.buf.Write(w.tmp)
@@ -73,7 +73,7 @@ func (w *frameWriter) frame(f bundle.Frame) error {
 // end completes the answer.
 func (w *frameWriter) end() error {
 	if w.x.status == 0 {
-		w.x.begin(http.StatusOK, mediaFrames)
+		w.x.begin(http.StatusOK, bundle.FramesType)
 	}
 	return w.buf.Flush()
 }

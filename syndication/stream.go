@@ -126,7 +126,7 @@ func (c *Client) frames(ctx context.Context, q call, fn func(bundle.Frame) error
 		return err
 	}
 	defer resp.Body.Close()
-	if t := resp.Header.Get("Content-Type"); t != mediaFrames {
+	if t := resp.Header.Get("Content-Type"); t != bundle.FramesType {
 		return alarm(publog.AlarmAltered, "the answer to %s is of type %q", q.endpoint, t)
 	}
 	r := bundle.NewFrameReader(bufio.NewReaderSize(resp.Body, frameBuffer))

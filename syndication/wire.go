@@ -37,10 +37,7 @@ const (
 // one: a reader skips those it does not know.
 const wireFormat = 1
 
-const (
-	mediaCBOR   = "application/cbor"
-	mediaFrames = "application/vnd.blockstored.frames"
-)
+const mediaCBOR = "application/cbor"
 
 var (
 	encoding = must(cbor.CoreDetEncOptions().EncMode())
