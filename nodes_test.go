@@ -2,8 +2,11 @@ package blockstored_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,6 +20,7 @@ import (
 	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/client"
+	"github.com/blockstored/blockstored/cluster"
 	"github.com/blockstored/blockstored/storage/s3/s3test"
 )
 
@@ -180,6 +184,78 @@ func TestNodeThatRestartsIsTheSameNode(t *testing.T) {
 	}
 	if _, err := two.CreateCollection(t.Context(), "c"); err != nil {
 		t.Error(err)
+	}
+}
+
+// A crash between the answer of the others and the end of joining must not make
+// a second instance of the folder, whether or not the token is given again.
+func TestNodeThatWasKilledWhileItJoinedGoesOn(t *testing.T) {
+	s := s3test.Start(t)
+	bucket := s.NewBucket()
+	one := open(t, nodeConfig(t, s, bucket, "n1"))
+	cfg := nodeConfig(t, s, bucket, "n2")
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Cluster.Listen = ln.Addr().String()
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w, err := cluster.AskToJoin(t.Context(), cluster.Newcomer{
+		Token: inviteTo(t, one), Node: "n2-0badcafe", Address: cfg.Cluster.Listen,
+		Storage: fmt.Sprintf("bucket %s at %s, prefix %q", bucket, s.Endpoint, ""),
+	}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := json.Marshal(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{"node": []byte("n2-0badcafe"), "welcome.json": answer} {
+		if err := os.WriteFile(filepath.Join(cfg.Data, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alone := cfg
+	alone.Cluster.Listen = ""
+	refused(t, alone, bundle.KindInvalid, "cluster.listen")
+	two := open(t, cfg)
+	if two.ID() != one.ID() {
+		t.Errorf("it is of instance %s", two.ID())
+	}
+	awaitNodes(t, two, 2)
+}
+
+// After a loss of power the nodes come back one by one: the first serves what it
+// has, and says so.
+func TestNodeThatStartsAloneServesWhatItHas(t *testing.T) {
+	s := s3test.Start(t)
+	bucket := s.NewBucket()
+	one := open(t, nodeConfig(t, s, bucket, "n1"))
+	cfg := nodeConfig(t, s, bucket, "n2")
+	cfg.Cluster.Join = inviteTo(t, one)
+	two, err := blockstored.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	awaitNodes(t, one, 2)
+	c, err := two.CreateCollection(t.Context(), "kept")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeInstance(t, two)
+	closeInstance(t, one)
+	two = open(t, cfg)
+	if got, err := two.Collection(t.Context(), c.ID); err != nil || got.Title != "kept" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if code := readyz(t, two, http.StatusServiceUnavailable); code != http.StatusServiceUnavailable {
+		t.Errorf("ready alone: %d", code)
+	}
+	if _, err := two.CreateCollection(t.Context(), "c"); !bundle.IsKind(err, bundle.KindUnavailable) {
+		t.Errorf("a write without a majority: %v", err)
 	}
 }
 

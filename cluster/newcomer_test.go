@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -159,10 +160,36 @@ func TestNewcomersReachNothingElse(t *testing.T) {
 		t.Errorf("%q, %v", answer.String(), err)
 	}
 
+	// Who only holds connections holds up nobody but other newcomers.
+	var held []net.Conn
+	for range maxGuests {
+		c, err := tls.Dial("tcp", string(n.self), i.trust(time.Now))
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, c)
+	}
+	late, err := tls.Dial("tcp", string(n.self), i.trust(time.Now))
+	if err == nil { // the handshake may end before the refusal
+		if _, err = late.Read(make([]byte, 1)); err == nil {
+			t.Error("more connections than there is room for")
+		}
+		late.Close()
+	}
+	for _, c := range held {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	who := Newcomer{Token: tokenOf(t, a, time.Now().Add(time.Minute), string(n.self)), Node: "n2-1", Address: "127.0.0.1:1"}
+	if _, err := AskToJoin(t.Context(), who, time.Now); err != nil {
+		t.Errorf("after they went: %v", err)
+	}
+
 	closed := inviting(t, a, func(c *Config) { c.Welcome = nil })
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	who := Newcomer{Token: tokenOf(t, a, time.Now().Add(time.Minute), string(closed.self)), Node: "n2-1", Address: "127.0.0.1:1"}
+	who.Token = tokenOf(t, a, time.Now().Add(time.Minute), string(closed.self))
 	if _, err := AskToJoin(ctx, who, time.Now); !bundle.IsKind(err, bundle.KindUnavailable) {
 		t.Errorf("without Welcome: %v", err)
 	}

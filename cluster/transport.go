@@ -19,6 +19,9 @@ const portless = "local"
 // maxGreetings bounds the connections that have not said yet what they are for.
 const maxGreetings = 64
 
+// maxGuests bounds the connections of nodes that are none yet.
+const maxGuests = 16
+
 // streamLayer is the connections a node runs on. Raft's Dial takes the id of
 // another node, or the node's own address.
 type streamLayer interface {
@@ -56,7 +59,7 @@ func newStreamLayer(ln net.Listener, c layerConfig) streamLayer {
 	}
 	l := &netLayer{
 		layerConfig: c, ln: ln, addr: ln.Addr(), open: map[*nodeConn]struct{}{},
-		greetings: make(chan struct{}, maxGreetings), closed: make(chan struct{}),
+		greetings: make(chan struct{}, maxGreetings), guests: make(chan struct{}, maxGuests), closed: make(chan struct{}),
 	}
 	if c.advertise != "" {
 		l.addr = address(c.advertise)
@@ -83,6 +86,7 @@ type netLayer struct {
 	raftConns, callConns *queue
 	newConns             *queue
 	greetings            chan struct{}
+	guests               chan struct{}
 	loops                sync.WaitGroup
 	closed               chan struct{}
 
@@ -156,8 +160,7 @@ func (l *netLayer) greet(c *nodeConn) error {
 		}
 		c.Conn = conn
 		if conn.ConnectionState().NegotiatedProtocol == newcomerProtocol {
-			c.stream = streamNewcomer
-			return c.SetDeadline(time.Time{})
+			return l.greetNewcomer(c)
 		}
 		_, node, err := identify(conn.ConnectionState().PeerCertificates[0])
 		if err != nil {
@@ -185,6 +188,17 @@ func (l *netLayer) greet(c *nodeConn) error {
 		return fmt.Errorf("node %q wanted %q of node %q and was answered %d", h.from, string(h.stream), h.to, answer)
 	}
 	c.peer, c.proven, c.stream = h.from, proven != "", h.stream
+	return c.SetDeadline(time.Time{})
+}
+
+// greetNewcomer lets a connection in that proves nothing, while there is room.
+func (l *netLayer) greetNewcomer(c *nodeConn) error {
+	select {
+	case l.guests <- struct{}{}:
+	default:
+		return errors.New("too many nodes ask to join at this moment")
+	}
+	c.stream, c.leave = streamNewcomer, sync.OnceFunc(func() { <-l.guests })
 	return c.SetDeadline(time.Time{})
 }
 
@@ -319,9 +333,13 @@ type nodeConn struct {
 	peer   string // id of the other node, as it said
 	proven bool   // by its certificate
 	stream streamKind
+	leave  func() // gives a newcomer's room back; nil for others
 }
 
 func (c *nodeConn) Close() error {
+	if c.leave != nil {
+		c.leave()
+	}
 	c.layer.mu.Lock()
 	delete(c.layer.open, c)
 	c.layer.mu.Unlock()

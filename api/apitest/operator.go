@@ -23,6 +23,7 @@ func RunOperator(t *testing.T, north, south api.Operator) {
 	}{
 		{"an instance says who and how it is", (*operators).status},
 		{"objects have the UUIDs that operators choose", (*operators).chosen},
+		{"an instance on a folder has one node", (*operators).oneNode},
 		{"tokens are made, adopted and revoked", (*operators).tokens},
 		{"a token asked for again with its key is not shown again", (*operators).repeats},
 		{"what cannot be a peer is refused", (*operators).strangers},
@@ -57,6 +58,21 @@ func (o *operators) status() {
 	s, err = o.north.Status(o.ctx())
 	o.must(err)
 	equal(&o.suite, "collections", s.Counts.Collections, before+1)
+}
+
+func (o *operators) oneNode() {
+	c, err := o.north.ClusterStatus(o.ctx())
+	o.must(err)
+	_, err = o.north.InviteNode(o.ctx(), 0)
+	o.kind("an invitation to files that nobody else reaches", err, bundle.KindInvalid)
+	o.kind("the removal of the only node", o.north.RemoveNode(o.ctx(), c.Node), bundle.KindInvalid)
+	o.kind("the removal of the only node, by its name", o.north.RemoveNode(o.ctx(), c.Nodes[0].Name), bundle.KindInvalid)
+	o.kind("the removal of no node", o.north.RemoveNode(o.ctx(), "nobody"), bundle.KindNotFound)
+	o.kind("a vote for no node", o.north.AddVoter(o.ctx(), "nobody"), bundle.KindNotFound)
+	o.kind("leadership of no node", o.north.TransferLeadership(o.ctx(), "nobody"), bundle.KindNotFound)
+	o.kind("leadership of any other node", o.north.TransferLeadership(o.ctx(), ""), bundle.KindInvalid)
+	o.must(o.north.AddVoter(o.ctx(), c.Node))
+	o.must(o.north.TransferLeadership(o.ctx(), c.Node))
 }
 
 func (o *operators) chosen() {
