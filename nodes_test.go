@@ -156,6 +156,36 @@ func TestThreeNodesAreOneInstance(t *testing.T) {
 	}
 }
 
+// A folder that knows nothing of other nodes, as older versions made it, gets
+// what joining needs when it first can have them.
+func TestInstanceThatWasAloneIsJoined(t *testing.T) {
+	s := s3test.Start(t)
+	bucket := s.NewBucket()
+	first := nodeConfig(t, s, bucket, "n1")
+	alone := first
+	alone.Cluster.Listen = ""
+	one, err := blockstored.Open(t.Context(), alone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := one.InviteNode(t.Context(), 0); !bundle.IsKind(err, bundle.KindInvalid) || !strings.Contains(err.Error(), "cluster.listen") {
+		t.Errorf("an invitation without a listener: %v", err)
+	}
+	c, err := one.CreateCollection(t.Context(), "before")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeInstance(t, one)
+	one = open(t, first)
+	cfg := nodeConfig(t, s, bucket, "n2")
+	cfg.Cluster.Join = inviteTo(t, one)
+	two := open(t, cfg)
+	awaitNodes(t, one, 2)
+	if got, err := two.Collection(t.Context(), c.ID); err != nil || got.Title != "before" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestNodeThatRestartsIsTheSameNode(t *testing.T) {
 	s := s3test.Start(t)
 	bucket := s.NewBucket()
