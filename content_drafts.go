@@ -104,7 +104,7 @@ func (i *Instance) PutDraftFile(ctx context.Context, id bundle.ID, path string, 
 	if err != nil {
 		return 0, err
 	}
-	d, err := i.primary.PutFile(change, id, path, api.Sized(r, size), size)
+	d, err := i.primary.PutFile(change, id, 0, path, api.Sized(r, size), size)
 	return d.Revision, told(ctx, err)
 }
 
@@ -137,8 +137,9 @@ func (i *Instance) CommitDraft(ctx context.Context, id bundle.ID, c api.Commit) 
 	if err != nil {
 		return 0, err
 	}
-	v, err := i.primary.CommitAt(change, id, c.IfRevision, primary.CommitOptions{
+	v, err := i.primary.Commit(change, id, primary.CommitOptions{
 		ChangeDescription: c.ChangeDescription, License: c.License, Attribution: c.Attribution, Redistribute: c.Redistribute,
+		IfRevision: c.IfRevision,
 	})
 	return v.Number, told(ctx, err)
 }
@@ -149,7 +150,7 @@ func (i *Instance) RebaseDraft(ctx context.Context, id bundle.ID, ifRevision uin
 	if err != nil {
 		return api.Draft{}, err
 	}
-	if _, err := i.primary.RebaseAt(change, id, ifRevision); err != nil {
+	if _, err := i.primary.Rebase(change, id, ifRevision); err != nil {
 		return api.Draft{}, told(ctx, err)
 	}
 	out, err := i.Draft(ctx, id)

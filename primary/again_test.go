@@ -38,7 +38,7 @@ func TestAChangeRepeatedWhileItIsUnderWayGetsItsAnswer(t *testing.T) {
 			return s.PatchDraft(ctx, d.ID, p)
 		},
 		"put": func(ctx context.Context, s *site, d catalog.Draft) (catalog.Draft, error) {
-			return s.PutFileAt(ctx, d.ID, d.Revision, "a", strings.NewReader(large), int64(len(large)))
+			return s.PutFile(ctx, d.ID, d.Revision, "a", strings.NewReader(large), int64(len(large)))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

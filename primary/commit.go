@@ -15,6 +15,9 @@ type CommitOptions struct {
 	License           string
 	Attribution       string
 	Redistribute      string
+	// IfRevision, unless 0, is the revision that the draft must be at;
+	// KindPrecondition otherwise.
+	IfRevision uint64
 }
 
 func (o *CommitOptions) check() error {
@@ -41,12 +44,6 @@ func (o *CommitOptions) check() error {
 //
 // The cost grows with the paths that the draft touches, not with the bundle.
 func (p *Primary) Commit(ctx context.Context, draft bundle.ID, o CommitOptions) (catalog.Version, error) {
-	return p.CommitAt(ctx, draft, 0, o)
-}
-
-// CommitAt is [Primary.Commit] of a draft that must be at the given revision,
-// KindPrecondition otherwise; 0 for any.
-func (p *Primary) CommitAt(ctx context.Context, draft bundle.ID, revision uint64, o CommitOptions) (catalog.Version, error) {
 	start := p.now()
 	if err := o.check(); err != nil {
 		return catalog.Version{}, err
@@ -54,7 +51,7 @@ func (p *Primary) CommitAt(ctx context.Context, draft bundle.ID, revision uint64
 	// The draft may be gone since, so a repeated call asks for its answer first.
 	r, done, err := p.answered(ctx)
 	if !done && err == nil {
-		r, err = p.commit(ctx, draft, revision, o)
+		r, err = p.commit(ctx, draft, o)
 	}
 	if err != nil {
 		return catalog.Version{}, err
@@ -66,7 +63,7 @@ func (p *Primary) CommitAt(ctx context.Context, draft bundle.ID, revision uint64
 	return v, err
 }
 
-func (p *Primary) commit(ctx context.Context, draft bundle.ID, revision uint64, o CommitOptions) (catalog.Result, error) {
+func (p *Primary) commit(ctx context.Context, draft bundle.ID, o CommitOptions) (catalog.Result, error) {
 	d, err := look(ctx, p, draft, (*catalog.View).Draft)
 	if err != nil {
 		return catalog.Result{}, err
@@ -80,7 +77,7 @@ func (p *Primary) commit(ctx context.Context, draft bundle.ID, revision uint64, 
 	if done || err != nil {
 		return r, err
 	}
-	r, err = again(func(attempt int) (catalog.Result, error) { return p.commitOnce(ctx, attempt, draft, revision, o) })
+	r, err = again(func(attempt int) (catalog.Result, error) { return p.commitOnce(ctx, attempt, draft, o) })
 	if err != nil { // the same call, given up by who made it, may have taken effect since
 		if first, done, failed := p.answered(ctx); done && failed == nil {
 			return first, nil
@@ -126,13 +123,13 @@ func again[R any](try func(attempt int) (R, error)) (R, error) {
 }
 
 // commitOnce composes and proposes a version of the draft as it is now, if that
-// is at the given revision or any will do.
-func (p *Primary) commitOnce(ctx context.Context, attempt int, draft bundle.ID, revision uint64, o CommitOptions) (catalog.Result, error) {
+// is at the revision of o or any will do.
+func (p *Primary) commitOnce(ctx context.Context, attempt int, draft bundle.ID, o CommitOptions) (catalog.Result, error) {
 	s, err := p.load(ctx, draft)
 	if err != nil {
 		return catalog.Result{}, err
 	}
-	if err := atRevision(s.Draft, revision); err != nil {
+	if err := atRevision(s.Draft, o.IfRevision); err != nil {
 		return catalog.Result{}, err
 	}
 	head, m, err := p.mergeOnHead(ctx, s)
@@ -215,21 +212,16 @@ func (p *Primary) writeManifest(ctx context.Context, head *bundle.Manifest, m *m
 
 // Rebase moves a draft's base to its bundle's newest version, so that the draft
 // reads as it would after a commit. Conflicts are a *[ConflictError], and
-// nothing changes.
-func (p *Primary) Rebase(ctx context.Context, draft bundle.ID) (catalog.Draft, error) {
-	return p.RebaseAt(ctx, draft, 0)
-}
-
-// RebaseAt is [Primary.Rebase] of a draft that must be at the given revision,
-// KindPrecondition otherwise; 0 for any.
-func (p *Primary) RebaseAt(ctx context.Context, draft bundle.ID, revision uint64) (catalog.Draft, error) {
+// nothing changes. The draft must be at the revision ifRevision, unless that is
+// 0; KindPrecondition otherwise.
+func (p *Primary) Rebase(ctx context.Context, draft bundle.ID, ifRevision uint64) (catalog.Draft, error) {
 	leave, err := p.drafts.enter(ctx, draft)
 	if err != nil {
 		return catalog.Draft{}, err
 	}
 	defer leave()
 	return p.once(ctx, draft, func() (catalog.Draft, error) {
-		return again(func(attempt int) (catalog.Draft, error) { return p.rebaseOnce(ctx, attempt, draft, &revision) })
+		return again(func(attempt int) (catalog.Draft, error) { return p.rebaseOnce(ctx, attempt, draft, &ifRevision) })
 	})
 }
 

@@ -199,7 +199,7 @@ func TestCommitAndRebaseReportConflicts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, rebased := s.Rebase(ctx, again.ID)
+			_, rebased := s.Rebase(ctx, again.ID, 0)
 			v, committed := s.Commit(ctx, mine.ID, CommitOptions{})
 			for _, err := range []error{rebased, committed} {
 				var got []Conflict
@@ -360,7 +360,7 @@ func TestBulkUploadThenPatchByDigest(t *testing.T) {
 		t.Fatalf("missing are %v, %v", missing, err)
 	}
 	s.patch(t, d.ID, patch)
-	if _, err := s.PutFile(ctx, d.ID, "streamed", bytes.NewReader(large), -1); err != nil {
+	if _, err := s.PutFile(ctx, d.ID, 0, "streamed", bytes.NewReader(large), -1); err != nil {
 		t.Fatal(err)
 	}
 	v := s.commit(t, d.ID)
@@ -375,7 +375,7 @@ func TestBulkUploadThenPatchByDigest(t *testing.T) {
 	if got := string(readAll(t, r)); got != "large" || f.Size != int64(len(large)) {
 		t.Errorf("a range reads %q", got)
 	}
-	if _, err := s.PutFile(ctx, d.ID, "s/x", bytes.NewReader(small), -1); err == nil || err.Error() != `"s/x" is not a valid file name` {
+	if _, err := s.PutFile(ctx, d.ID, 0, "s/x", bytes.NewReader(small), -1); err == nil || err.Error() != `"s/x" is not a valid file name` {
 		t.Errorf("a file under a file: %v", err)
 	}
 }

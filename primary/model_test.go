@@ -105,7 +105,7 @@ func (n modelNode) Commit(key string, draft bundle.ID) (int, error) {
 }
 
 func (n modelNode) Rebase(key string, draft bundle.ID) error {
-	_, err := n.Primary.Rebase(keyed(key), draft)
+	_, err := n.Primary.Rebase(keyed(key), draft, 0)
 	return asRefusal(err)
 }
 

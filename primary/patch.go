@@ -86,19 +86,14 @@ func (p *Primary) patchDraft(ctx context.Context, id bundle.ID, patch Patch) (ca
 }
 
 // PutFile sets one file of a draft to what r yields, of any size and never
-// wholly in memory. size is the expected number of bytes, -1 if unknown.
-func (p *Primary) PutFile(ctx context.Context, id bundle.ID, path string, r io.Reader, size int64) (catalog.Draft, error) {
-	return p.PutFileAt(ctx, id, 0, path, r, size)
-}
-
-// PutFileAt is [Primary.PutFile] on a draft that must be at the given revision,
-// KindPrecondition otherwise, also if it is not any more when r is stored; 0 for
-// any.
-func (p *Primary) PutFileAt(ctx context.Context, id bundle.ID, revision uint64, path string, r io.Reader, size int64) (catalog.Draft, error) {
+// wholly in memory. size is the expected number of bytes, -1 if unknown. The
+// draft must be at the revision ifRevision, unless that is 0; KindPrecondition
+// otherwise, also if it is not any more when r is stored.
+func (p *Primary) PutFile(ctx context.Context, id bundle.ID, ifRevision uint64, path string, r io.Reader, size int64) (catalog.Draft, error) {
 	if err := bundle.CheckPath(path); err != nil {
 		return catalog.Draft{}, err
 	}
-	c := &change{draft: id, edits: []FileEdit{{Path: path}}, ifRevision: revision}
+	c := &change{draft: id, edits: []FileEdit{{Path: path}}, ifRevision: ifRevision}
 	return p.once(ctx, id, func() (catalog.Draft, error) { return p.putFile(ctx, c, r, size) })
 }
 

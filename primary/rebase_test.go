@@ -40,7 +40,7 @@ func TestWhatADraftDidNotChangeNeverConflictsAfterARebase(t *testing.T) {
 		}
 		return nil, nil
 	}
-	if _, err := s.Rebase(context.Background(), draft); err != nil {
+	if _, err := s.Rebase(context.Background(), draft, 0); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.view(t, draft); fmt.Sprint(got) != "map[x:3 y:mine]" {
@@ -57,7 +57,7 @@ func TestADraftIsRebasedOntoALinkToADeletedBundle(t *testing.T) {
 	if err := s.DeleteBundle(context.Background(), target.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Rebase(context.Background(), draft); err != nil {
+	if _, err := s.Rebase(context.Background(), draft, 0); err != nil {
 		t.Fatal(err)
 	}
 	v, err := s.DraftView(context.Background(), draft)
@@ -82,7 +82,7 @@ func TestARebaseForgetsMoreThanOneCommandHolds(t *testing.T) {
 	s.patch(t, d.ID, once)
 	s.patch(t, other.ID, twice)
 	s.commit(t, other.ID)
-	if _, err := s.Rebase(context.Background(), d.ID); err != nil {
+	if _, err := s.Rebase(context.Background(), d.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	v, err := s.DraftView(context.Background(), d.ID)

@@ -99,10 +99,10 @@ func TestPatchJudgesItselfBeforeItsDraft(t *testing.T) {
 	}
 	for name, call := range map[string]func() error{
 		"commit":   func() error { _, err := s.Commit(ctx, nobody, CommitOptions{}); return err },
-		"rebase":   func() error { _, err := s.Rebase(ctx, nobody); return err },
+		"rebase":   func() error { _, err := s.Rebase(ctx, nobody, 0); return err },
 		"delete":   func() error { return s.DeleteDraft(ctx, nobody) },
 		"view":     func() error { _, err := s.DraftView(ctx, nobody); return err },
-		"put file": func() error { _, err := s.PutFile(ctx, nobody, "x", strings.NewReader(""), 0); return err },
+		"put file": func() error { _, err := s.PutFile(ctx, nobody, 0, "x", strings.NewReader(""), 0); return err },
 	} {
 		if err := call(); !bundle.IsKind(err, bundle.KindNotFound) {
 			t.Errorf("%s of a missing draft: %v", name, err)

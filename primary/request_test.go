@@ -90,9 +90,9 @@ func TestRepeatedChangesOfADraftAreAnsweredAfterItIsGone(t *testing.T) {
 	calls := []func(ctx context.Context) (catalog.Draft, error){
 		func(ctx context.Context) (catalog.Draft, error) { return s.PatchDraft(ctx, one.ID, set("a", "1")) },
 		func(ctx context.Context) (catalog.Draft, error) {
-			return s.PutFile(ctx, one.ID, "c", strings.NewReader("3"), -1)
+			return s.PutFile(ctx, one.ID, 0, "c", strings.NewReader("3"), -1)
 		},
-		func(ctx context.Context) (catalog.Draft, error) { return s.Rebase(ctx, one.ID) },
+		func(ctx context.Context) (catalog.Draft, error) { return s.Rebase(ctx, one.ID, 0) },
 	}
 	var first []catalog.Draft
 	for i, call := range calls {

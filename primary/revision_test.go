@@ -17,15 +17,15 @@ func TestChangesAtARevisionHappenOnlyThere(t *testing.T) {
 	ctx := context.Background()
 	for name, change := range map[string]func(s *site, d catalog.Draft, revision uint64) error{
 		"commit": func(s *site, d catalog.Draft, revision uint64) error {
-			_, err := s.CommitAt(ctx, d.ID, revision, CommitOptions{})
+			_, err := s.Commit(ctx, d.ID, CommitOptions{IfRevision: revision})
 			return err
 		},
 		"rebase": func(s *site, d catalog.Draft, revision uint64) error {
-			_, err := s.RebaseAt(ctx, d.ID, revision)
+			_, err := s.Rebase(ctx, d.ID, revision)
 			return err
 		},
 		"put": func(s *site, d catalog.Draft, revision uint64) error {
-			_, err := s.PutFileAt(ctx, d.ID, revision, "put", strings.NewReader("x"), 1)
+			_, err := s.PutFile(ctx, d.ID, revision, "put", strings.NewReader("x"), 1)
 			return err
 		},
 	} {
@@ -82,7 +82,7 @@ func TestACommitAtARevisionDoesNotFollowTheDraft(t *testing.T) {
 		}
 		return nil, nil
 	}
-	if _, err := s.CommitAt(context.Background(), d.ID, now.Revision, CommitOptions{}); !bundle.IsKind(err, bundle.KindPrecondition) {
+	if _, err := s.Commit(context.Background(), d.ID, CommitOptions{IfRevision: now.Revision}); !bundle.IsKind(err, bundle.KindPrecondition) {
 		t.Errorf("the commit ends with %v", err)
 	}
 }

@@ -138,11 +138,10 @@ func commitDraft(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	revision, err := x.ifDraft()
-	if err != nil {
+	if opts.IfRevision, err = x.ifDraft(); err != nil {
 		return err
 	}
-	v, err := x.cfg.Primary.CommitAt(ctx, x.id, revision, opts)
+	v, err := x.cfg.Primary.Commit(ctx, x.id, opts)
 	if err != nil {
 		return asList(err)
 	}
@@ -196,7 +195,7 @@ func rebaseDraft(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if _, err := x.cfg.Primary.RebaseAt(ctx, x.id, revision); err != nil {
+	if _, err := x.cfg.Primary.Rebase(ctx, x.id, revision); err != nil {
 		return asList(err)
 	}
 	b, err := x.shownDraft()

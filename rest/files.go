@@ -122,7 +122,7 @@ func putDraftFile(x *exchange) error {
 		return err
 	}
 	defer leave()
-	d, err := x.cfg.Primary.PutFileAt(ctx, x.id, revision, x.r.PathValue("path"), x.upload(), x.r.ContentLength)
+	d, err := x.cfg.Primary.PutFile(ctx, x.id, revision, x.r.PathValue("path"), x.upload(), x.r.ContentLength)
 	if err != nil {
 		return uploadError(asList(err))
 	}

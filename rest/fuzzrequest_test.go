@@ -22,7 +22,7 @@ func FuzzRequest(f *testing.F) {
 	s.propose(catalog.CreateCollection{ID: c, Title: "Course"})
 	s.propose(catalog.CreateBundle{ID: b, Collection: c, Slug: "unit", Title: "Unit"})
 	s.propose(catalog.CreateDraft{ID: d, Bundle: b, Name: "studio"})
-	_, err := s.api.cfg.Primary.PutFile(f.Context(), d, "a.txt", strings.NewReader("a"), 1)
+	_, err := s.api.cfg.Primary.PutFile(f.Context(), d, 0, "a.txt", strings.NewReader("a"), 1)
 	check(f, err)
 	names := strings.NewReplacer("{c}", c.String(), "{b}", b.String(), "{d}", d.String())
 	for _, seed := range [][4]string{
