@@ -1,10 +1,14 @@
 package rest
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/blockstored/blockstored/catalog"
 )
@@ -48,17 +52,15 @@ func list[T any](x *exchange, l listing[T]) error {
 	if paged && r.more {
 		x.w.Header().Set("Link", "<"+x.next(r.page)+`>; rel="next"`)
 	}
-	if paged || !r.more || x.indent() > 0 {
-		for !paged && r.more {
-			if body, err = r.read(x, body); err != nil {
-				return err
-			}
-		}
+	if paged || !r.more {
 		return x.json(http.StatusOK, append(body, ']'))
 	}
 	x.w.Header().Set("Content-Type", "application/json")
 	x.w.WriteHeader(http.StatusOK)
 	for x.r.Method != http.MethodHead {
+		if body, err = x.indented(body); err != nil {
+			return err
+		}
 		if _, err := x.w.Write(body); err != nil {
 			return nil // the client went away
 		}
@@ -69,8 +71,29 @@ func list[T any](x *exchange, l listing[T]) error {
 			return err
 		}
 	}
-	_, _ = x.w.Write([]byte("]"))
+	end := "]"
+	if r.begun && x.indent() > 0 {
+		end = "\n]"
+	}
+	_, _ = x.w.Write([]byte(end))
 	return nil
+}
+
+// indented returns a part of an array, rows after a bracket, a comma or nothing,
+// with the indentation that the client asks for.
+func (x *exchange) indented(part []byte) ([]byte, error) {
+	n := x.indent()
+	rows := bytes.TrimLeft(part, "[,")
+	if n == 0 || len(rows) == 0 {
+		return part, nil
+	}
+	var buf bytes.Buffer
+	err := json.Indent(&buf, slices.Concat([]byte("["), rows, []byte("]")), "", strings.Repeat(" ", n))
+	if err != nil {
+		return nil, err
+	}
+	indented := bytes.TrimSuffix(buf.Bytes()[1:], []byte("\n]"))
+	return slices.Concat(part[:len(part)-len(rows)], indented), nil
 }
 
 // reader is how far a listing was read.
