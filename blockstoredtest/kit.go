@@ -34,14 +34,14 @@ type Kit struct {
 
 // New opens an instance in a temporary folder of t and ends it when t and its
 // subtests have ended. Each change is made to the configuration before the
-// instance is opened: by default both listeners are on free loopback ports and
+// instance is opened: by default its listeners are on free loopback ports and
 // warnings go to t's log. A failure, also one of closing, fails t.
 //
 // New calls t.FailNow and so must run in the test's own goroutine.
 func New(t testing.TB, change ...func(*blockstored.Config)) *Kit {
 	t.Helper()
 	cfg := blockstored.DefaultConfig(t.TempDir())
-	cfg.Listen, cfg.Peer.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	cfg.Listen, cfg.Peer.Listen, cfg.Cluster.Listen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	for _, f := range change {
 		f(&cfg)
