@@ -11,8 +11,9 @@
 // A host that takes an api.Store can be tested in the process, over HTTP, or both
 // ways. What a test leaves behind goes with its instance.
 //
-// [New] and [Kit.Close] together cost 60 to 95 ms and 1 MB of allocations:
-// BenchmarkKit, three runs of 20 on a busy machine (two cores under a load of 11).
+// [New] and [Kit.Close] together cost 20 to 30 ms and 1 MB of allocations:
+// BenchmarkKit, three runs of 20 on two idle cores; under a load of 11 it was 60
+// to 95 ms.
 // So each test can have an instance of its own, or several that follow each
 // other, and tests that use kits may run in parallel.
 //
