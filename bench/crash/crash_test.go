@@ -31,9 +31,6 @@ func TestNothingAcknowledgedIsLostWhenThePrimaryIsKilled(t *testing.T) { kill(t,
 
 func kill(t *testing.T, mode, south string) {
 	o := options{kills: 3, seed: 7, north: "dir", south: south}
-	if testing.Short() {
-		o.kills = 1
-	}
 	r, err := crash(t.Context(), mode, o, program, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
