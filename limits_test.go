@@ -78,7 +78,8 @@ func TestBelowMinFreeNewContentIsRefused(t *testing.T) {
 		{"PATCH", "/api/v1/bundles/" + bundle, `{"title":"Other"}`, 200},
 		{"DELETE", "/api/v1/bundles/" + bundle, "", 204},
 	} {
-		resp, text := ask(t, k, c.method, c.path, c.body)
+		// The client asks before it sends: a refusal ends what is under way.
+		resp, text := ask(t, k, c.method, c.path, c.body, "Expect", "100-continue")
 		if resp.StatusCode != c.want {
 			t.Errorf("%s %s: %d %s", c.method, c.path, resp.StatusCode, text)
 		}

@@ -162,7 +162,7 @@ func (t *Tokens) Run(ctx context.Context) {
 			continue
 		}
 		_, err := t.cfg.Proposer.Propose(ctx, catalog.NewCommand(t.cfg.Now(), catalog.UseTokens{Uses: uses}))
-		if err == nil || ctx.Err() != nil {
+		if err == nil {
 			continue
 		}
 		t.cfg.Logger.Debug("tokens: noting their last use later", "error", err)
