@@ -148,7 +148,7 @@ func TestAuthenticateKnowsLiveTokensOnly(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if token, err := tokens.Authenticate(t.Context(), live); err != nil || !Allows(token.Role, ActionWrite) {
+	if token, err := tokens.Authenticate(t.Context(), live); err != nil || !Role(token.Role).Allows(ActionWrite) {
 		t.Errorf("live: %+v, %v", token, err)
 	}
 }

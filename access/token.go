@@ -62,9 +62,6 @@ func (r Role) Allows(a Action) bool {
 	return false
 }
 
-// Allows reports whether a token of the named role may do a.
-func Allows(role string, a Action) bool { return Role(role).Allows(a) }
-
 // NewToken makes a token of 256 random bits and the hash to store in
 // [catalog.CreateToken]. The token is shown once and cannot be found again.
 func NewToken() (token string, hash bundle.Digest) {

@@ -133,7 +133,8 @@ func (v *View) plan(f BundleFilter, needle string, p Page) (query string, args [
 	return queryAll, []any{from}, true, nil
 }
 
-// FindVersions lists versions as [View.AllVersions] does, at a bounded cost as
+// FindVersions lists the versions of the bundles that f selects, bundles in
+// creation order, versions of each ascending, at a bounded cost as
 // [View.FindBundles] does: bundles without versions are looked at, too.
 func (v *View) FindVersions(f BundleFilter, p Page) (found Found[Version], err error) {
 	limit := min(p.limit(), maxPage-1) // a row more is asked for, to know whether there is one
@@ -172,13 +173,6 @@ func (v *View) FindVersions(f BundleFilter, p Page) (found Found[Version], err e
 		found.Next = max(found.Next, b.Cursor<<versionBits|lastNumber)
 	}
 	return found, nil
-}
-
-// AllVersions lists the versions of the bundles that f selects: bundles in
-// creation order, versions of each ascending. A page is whole however many
-// bundles that takes (see [View.FindVersions]).
-func (v *View) AllVersions(f BundleFilter, p Page) ([]Paged[Version], error) {
-	return whole(p, func(p Page) (Found[Version], error) { return v.FindVersions(f, p) })
 }
 
 // whole fills a page by as many looks as it takes.
@@ -226,7 +220,7 @@ func (v *View) CountBundles(f BundleFilter, most int64) (int64, error) {
 	return min(n, hits), err
 }
 
-// CountVersions is [View.CountBundles] for [View.AllVersions].
+// CountVersions is [View.CountBundles] for [View.FindVersions].
 func (v *View) CountVersions(f BundleFilter) (n int64, err error) {
 	switch {
 	case f.IDs != nil:

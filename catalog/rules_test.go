@@ -353,11 +353,11 @@ func TestPagesOfAllVersionsMeet(t *testing.T) {
 		var got []bundle.VersionRef
 		page := Page{Limit: limit}
 		for {
-			vs := read(s, func(v *View) ([]Paged[Version], error) { return v.AllVersions(BundleFilter{}, page) })
-			for _, v := range vs {
-				got, page.After = append(got, v.Row.VersionRef), v.Cursor
+			found := read(s, func(v *View) (Found[Version], error) { return v.FindVersions(BundleFilter{}, page) })
+			for _, v := range found.Rows {
+				got = append(got, v.Row.VersionRef)
 			}
-			if len(vs) == 0 {
+			if page.After = found.Next; !found.More {
 				break
 			}
 		}

@@ -141,8 +141,11 @@ func (s *site) files(ref bundle.VersionRef) map[string]string {
 func (s *site) versions(owner bundle.ID) (all []catalog.Version) {
 	s.t.Helper()
 	s.view(func(v *catalog.View) error {
-		rows, err := v.AllVersions(catalog.BundleFilter{Owner: owner}, catalog.Page{Limit: 10000})
-		for _, r := range rows {
+		found, err := v.FindVersions(catalog.BundleFilter{Owner: owner}, catalog.Page{Limit: 10000})
+		if found.More {
+			s.t.Fatal("more versions than one page holds")
+		}
+		for _, r := range found.Rows {
 			all = append(all, r.Row)
 		}
 		return err

@@ -75,12 +75,12 @@ var wildcard = regexp.MustCompile(`\{[^}]*\}`)
 
 // leastRole returns the name of the role that just may do it.
 func leastRole(action access.Action) string {
-	for _, role := range []string{"reader", "writer"} {
-		if access.Allows(role, action) {
-			return role
+	for _, role := range []access.Role{access.RoleReader, access.RoleWriter} {
+		if role.Allows(action) {
+			return string(role)
 		}
 	}
-	return "operator"
+	return string(access.RoleOperator)
 }
 
 // TestEveryRouteIsDescribed holds the table of routes against the description:

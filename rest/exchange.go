@@ -91,7 +91,7 @@ func (x *exchange) meet(trusted bool) error {
 		if err := x.admit(); err != nil {
 			return err
 		}
-		if !access.Allows(x.token.Role, x.rt.action(x.r.Method)) {
+		if !access.Role(x.token.Role).Allows(x.rt.action(x.r.Method)) {
 			return refuse(bundle.KindForbidden, http.StatusForbidden,
 				"A token of role "+x.token.Role+" may not do this; ask an operator for one that may.")
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/primary"
 )
 
 func TestATokenMayMakeSoManyRequestsASecond(t *testing.T) {
@@ -231,7 +232,7 @@ func TestAPatchOfTooManyFilesIsRefused(t *testing.T) {
 	s := newStack(t, nil)
 	_, draft := s.draft(t)
 	var b strings.Builder
-	for i := range maxPatchFiles + 1 {
+	for i := range primary.MaxPatchFiles + 1 {
 		fmt.Fprintf(&b, `,"%d":null`, i)
 	}
 	a := s.json("PATCH", "/api/v1/drafts/"+draft, `{"files":{`+b.String()[1:]+`}}`).want(t, 413)

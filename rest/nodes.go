@@ -49,10 +49,10 @@ type ClusterNode struct {
 	Version      string `json:"version"`
 }
 
-// governed returns the nodes, or the refusal of a process that has none.
-func (x *exchange) governed() (Nodes, error) {
+// nodes returns the nodes, or the refusal of a process that has none.
+func (x *exchange) nodes() (Nodes, error) {
 	if x.cfg.Nodes == nil {
-		return nil, unavailable("The government of nodes")
+		return nil, unavailable("Changing the nodes of the instance")
 	}
 	return x.cfg.Nodes, nil
 }
@@ -68,7 +68,7 @@ func inviteNode(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	nodes, err := x.governed()
+	nodes, err := x.nodes()
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func inviteNode(x *exchange) error {
 }
 
 func removeNode(x *exchange) error {
-	nodes, err := x.governed()
+	nodes, err := x.nodes()
 	if err == nil {
 		err = nodes.Remove(x.r.Context(), x.r.PathValue("node"))
 	}
@@ -92,7 +92,7 @@ func removeNode(x *exchange) error {
 }
 
 func addVoter(x *exchange) error {
-	nodes, err := x.governed()
+	nodes, err := x.nodes()
 	if err == nil {
 		err = nodes.AddVoter(x.r.Context(), x.r.PathValue("node"))
 	}
@@ -109,7 +109,7 @@ func transferLeadership(x *exchange) error {
 	if err := x.decode(&in); err != nil {
 		return err
 	}
-	nodes, err := x.governed()
+	nodes, err := x.nodes()
 	if err == nil {
 		err = nodes.TransferLeadership(x.r.Context(), in.Node)
 	}

@@ -10,9 +10,6 @@ import (
 	"github.com/blockstored/blockstored/primary"
 )
 
-// maxPatchFiles bounds the files of one PATCH.
-const maxPatchFiles = 100_000
-
 // patch is what a body does to a draft.
 type patch struct {
 	primary.Patch
@@ -59,8 +56,8 @@ func (p *patch) readFiles(raw json.RawMessage) error {
 		return err
 	}
 	return members(raw, func(path string, raw json.RawMessage) error {
-		if len(p.Files) == maxPatchFiles {
-			return bundle.Errorf(bundle.KindTooLarge, "One PATCH changes at most %d files: send several.", maxPatchFiles)
+		if len(p.Files) == primary.MaxPatchFiles {
+			return bundle.Errorf(bundle.KindTooLarge, "One PATCH changes at most %d files: send several.", primary.MaxPatchFiles)
 		}
 		e, size, err := parseFile(path, raw)
 		p.Files, p.sizes = append(p.Files, e), append(p.sizes, size)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"maps"
 	"os"
 	"strings"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/blockstored/blockstored/bench/site"
 	"github.com/blockstored/blockstored/bench/site/sitetest"
-	"github.com/blockstored/blockstored/storage/s3/s3test/gatewaytest"
 )
 
 // program is what TestMain builds; nothing writes to it later.
@@ -21,9 +19,7 @@ func TestMain(m *testing.M) { os.Exit(sitetest.Main(m, &program)) }
 func TestNothingIsLostWhenTheSubscriberIsKilled(t *testing.T) { kill(t, "subscriber", "dir") }
 
 func TestNothingIsLostWhenASubscriberOnS3IsKilled(t *testing.T) {
-	if _, err := gatewaytest.Find(); errors.Is(err, gatewaytest.ErrNotFound) && os.Getenv("BLOCKSTORED_TEST_NOSKIP") != "1" {
-		t.Skip(err)
-	}
+	sitetest.NeedGateway(t)
 	kill(t, "subscriber", "s3")
 }
 

@@ -105,7 +105,7 @@ func (p *primaryRun) write(ctx context.Context, writer int) error {
 		if status, ok := errors.AsType[*site.StatusError](err); ok && status.Code != http.StatusServiceUnavailable {
 			return fmt.Errorf("attempt %d was refused: %w", number, err)
 		}
-		pause(ctx, retryPause)
+		site.Pause(ctx, retryPause)
 	}
 	return nil
 }
@@ -127,7 +127,7 @@ func (p *primaryRun) commit(ctx context.Context, writer, number int, draft strin
 		case time.Since(began) > converge:
 			return fmt.Errorf("no answer in %v: %w", converge, err)
 		}
-		pause(context.WithoutCancel(ctx), retryPause)
+		site.Pause(context.WithoutCancel(ctx), retryPause)
 		if version, err = p.api.Commit(context.WithoutCancel(ctx), draft, key); err == nil {
 			p.r.count(&p.r.Repeated, 1)
 		}
@@ -157,13 +157,13 @@ func (p *primaryRun) killLoop(ctx context.Context, kills int) error {
 			if err := north.Launch(); err != nil {
 				return err
 			}
-			pause(ctx, time.Duration(p.rng.Int64N(int64(startup))))
+			site.Pause(ctx, time.Duration(p.rng.Int64N(int64(startup))))
 			p.r.KillsStarting++
 		case 1, 2:
 			p.awaitMoment(ctx)
 			p.r.KillsAcknowledged++
 		default:
-			pause(ctx, time.Duration(p.rng.Int64N(int64(writing))))
+			site.Pause(ctx, time.Duration(p.rng.Int64N(int64(writing))))
 		}
 		select {
 		case <-north.Exited():

@@ -118,7 +118,7 @@ func (s *subscriberRun) killLoop(ctx context.Context, kills int) error {
 			if err := south.Launch(); err != nil {
 				return err
 			}
-			pause(ctx, s.upTo(startup))
+			site.Pause(ctx, s.upTo(startup))
 			s.r.KillsStarting++
 		} else {
 			s.checkBeside(ctx, s.rng.IntN(2) == 0, s.upTo(pulling))
@@ -152,7 +152,7 @@ func (s *subscriberRun) checkBeside(ctx context.Context, whole bool, delay time.
 	seed := s.rng.Uint64()
 	if whole {
 		s.check(ctx, seed)
-		pause(ctx, delay)
+		site.Pause(ctx, delay)
 		return
 	}
 	checking, stop := context.WithCancel(ctx)
@@ -161,7 +161,7 @@ func (s *subscriberRun) checkBeside(ctx context.Context, whole bool, delay time.
 		defer close(done)
 		s.check(checking, seed)
 	}()
-	pause(ctx, delay)
+	site.Pause(ctx, delay)
 	stop()
 	<-done
 }
@@ -295,16 +295,6 @@ func checkAlarms(ctx context.Context, south *site.Site, r *result) error {
 			r.violation(nil, "sync status of the subscriber: %v\n%s", err, out)
 			return ctx.Err()
 		}
-		pause(deadline, time.Second)
-	}
-}
-
-// pause waits for d or the end of ctx.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
+		site.Pause(deadline, time.Second)
 	}
 }

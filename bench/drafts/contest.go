@@ -93,12 +93,12 @@ func (c *contest) bundleOf(draft int) string { return c.bundles[draft/draftsOfBu
 func (c *contest) disturb(ctx context.Context) error {
 	end := time.Now().Add(c.lasting)
 	if c.killEvery == 0 {
-		pause(ctx, c.lasting)
+		site.Pause(ctx, c.lasting)
 		return ctx.Err()
 	}
 	rng := rand.New(rand.NewPCG(c.seed, 1<<32))
 	for ctx.Err() == nil {
-		pause(ctx, c.killEvery/2+time.Duration(rng.Int64N(int64(c.killEvery))))
+		site.Pause(ctx, c.killEvery/2+time.Duration(rng.Int64N(int64(c.killEvery))))
 		if time.Now().After(end) && c.Kills >= c.kills {
 			break
 		}
@@ -144,19 +144,10 @@ func (c *contest) ask(ctx context.Context, method, path, key string, in any) (si
 // awaitHealth returns when the server says that it is well.
 func (c *contest) awaitHealth(ctx context.Context) error {
 	for {
-		pause(ctx, healthPause/2+time.Duration(rand.Int64N(int64(healthPause)))) // they all wait
+		site.Pause(ctx, healthPause/2+time.Duration(rand.Int64N(int64(healthPause)))) // they all wait
 		err := c.api.Health(ctx)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/blockstored/blockstored/bench/site"
 	"github.com/blockstored/blockstored/bench/site/sitetest"
-	"github.com/blockstored/blockstored/storage/s3/s3test/gatewaytest"
 )
 
 // program is what TestMain builds; nothing writes to it later.
@@ -26,9 +24,7 @@ func TestNothingIsLostOrDoubledByManyClientsWhileTheServerIsKilled(t *testing.T)
 }
 
 func TestNothingIsLostOrDoubledByManyClientsOnS3(t *testing.T) {
-	if _, err := gatewaytest.Find(); errors.Is(err, gatewaytest.ErrNotFound) && os.Getenv("BLOCKSTORED_TEST_NOSKIP") != "1" {
-		t.Skip(err)
-	}
+	sitetest.NeedGateway(t)
 	contended(t, options{clients: 16, drafts: 4, lasting: 2 * time.Second, seed: 6, storage: "s3"})
 }
 

@@ -201,7 +201,7 @@ func (i *instance) await(ctx context.Context, want int) error {
 			if fine {
 				break
 			}
-			if sleep(ctx, 20*time.Millisecond) != nil {
+			if site.Pause(ctx, 20*time.Millisecond); ctx.Err() != nil {
 				return fmt.Errorf("%s sees no %d healthy nodes: %+v, %w\n%s", n.name, want, s, errors.Join(err, ctx.Err()), n.tail())
 			}
 		}

@@ -110,8 +110,8 @@ func lose(ctx context.Context, o options, program site.Program, dir string) (_ *
 		return nil, err
 	}
 	l.start(ctx)
-	if err := sleep(ctx, o.before); err != nil {
-		return nil, errors.Join(err, l.stop())
+	if site.Pause(ctx, o.before); ctx.Err() != nil {
+		return nil, errors.Join(ctx.Err(), l.stop())
 	}
 	l.lost(victim.number)
 	if o.how == "kill" {
@@ -120,7 +120,8 @@ func lose(ctx context.Context, o options, program site.Program, dir string) (_ *
 		victim.signal(syscall.SIGSTOP)
 	}
 	if err = l.awaitAgain(ctx); err == nil {
-		err = sleep(ctx, o.after)
+		site.Pause(ctx, o.after)
+		err = ctx.Err()
 	}
 	if err = errors.Join(err, l.stop()); err != nil {
 		return nil, err
@@ -156,17 +157,6 @@ func startBucket(ctx context.Context, dir string) (*gatewaytest.Gateway, site.St
 		return nil, site.Store{}, err
 	}
 	return g, site.Store{Endpoint: g.Endpoint, Bucket: "nodes", AccessKeyID: g.AccessKeyID, SecretAccessKey: g.SecretAccessKey}, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // report prints the result.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/blockstored/blockstored/bench/site"
 	"github.com/blockstored/blockstored/bench/site/sitetest"
-	"github.com/blockstored/blockstored/storage/s3/s3test/gatewaytest"
 )
 
 // program is what TestMain builds; nothing writes to it later.
@@ -18,19 +16,12 @@ var program site.Program
 
 func TestMain(m *testing.M) { os.Exit(sitetest.Main(m, &program)) }
 
-func needGateway(t *testing.T) {
-	t.Helper()
-	if _, err := gatewaytest.Find(); errors.Is(err, gatewaytest.ErrNotFound) && os.Getenv("BLOCKSTORED_TEST_NOSKIP") != "1" {
-		t.Skip(err)
-	}
-}
-
 func TestNothingAcknowledgedIsLostWithTheLeader(t *testing.T)     { loseOne(t, "leader", "kill") }
 func TestNothingAcknowledgedIsLostWithAFollower(t *testing.T)     { loseOne(t, "follower", "kill") }
 func TestNothingAcknowledgedIsLostWhenALeaderPauses(t *testing.T) { loseOne(t, "leader", "pause") }
 
 func loseOne(t *testing.T, victim, how string) {
-	needGateway(t)
+	sitetest.NeedGateway(t)
 	o := options{writers: 4, victim: victim, how: how, before: 300 * time.Millisecond, after: 300 * time.Millisecond}
 	r, err := lose(t.Context(), o, program, t.TempDir())
 	if err != nil {
@@ -48,7 +39,7 @@ func loseOne(t *testing.T, victim, how string) {
 
 // What an operator types, and what is refused.
 func TestOperatorGovernsNodes(t *testing.T) {
-	needGateway(t)
+	sitetest.NeedGateway(t)
 	ctx, dir := t.Context(), t.TempDir()
 	gateway, store, err := startBucket(ctx, filepath.Join(dir, "bucket"))
 	if err != nil {
