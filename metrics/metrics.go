@@ -144,6 +144,12 @@ func (m *Metrics) set(i id, value float64, labels ...string) {
 	}
 }
 
+func (m *Metrics) add(i id, by float64, labels ...string) {
+	if m != nil {
+		m.gauges[i].WithLabelValues(labels...).Add(by)
+	}
+}
+
 func (m *Metrics) observe(i id, d time.Duration, labels ...string) {
 	if m != nil {
 		m.histograms[i].WithLabelValues(labels...).Observe(max(d, 0).Seconds())
@@ -187,27 +193,6 @@ func (m *Metrics) ObjectWritten(kind string, size int64, d time.Duration) {
 
 // StorageRead counts bytes read from storage.
 func (m *Metrics) StorageRead(n int64) { m.count(storageReadBytes, n) }
-
-// RaftState is where a node stands.
-type RaftState struct {
-	Leader       bool
-	Term         uint64
-	CommitIndex  uint64
-	AppliedIndex uint64
-	LogEntries   uint64 // kept on this node
-}
-
-// SetRaft sets the gauges of Raft.
-func (m *Metrics) SetRaft(s RaftState) {
-	m.set(raftLeader, truth(s.Leader))
-	m.set(raftTerm, float64(s.Term))
-	m.set(raftCommitIndex, float64(s.CommitIndex))
-	m.set(raftAppliedIndex, float64(s.AppliedIndex))
-	m.set(raftLogEntries, float64(s.LogEntries))
-}
-
-// RaftApply records how long a batch of commands took to apply.
-func (m *Metrics) RaftApply(d time.Duration) { m.observe(raftApplyDuration, d) }
 
 // SetCatalogSize sets the bytes of the catalog's files on this node.
 func (m *Metrics) SetCatalogSize(size int64) { m.set(catalogSize, float64(size)) }

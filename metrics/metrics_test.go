@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -26,7 +27,22 @@ func feedAll(m *Metrics) {
 	m.SetBundles("own", 3)
 	m.ObjectWritten("pack", 1<<20, time.Millisecond)
 	m.StorageRead(100)
-	m.SetRaft(RaftState{Leader: true, Term: 2, CommitIndex: 30, AppliedIndex: 29, LogEntries: 28})
+	m.SetRaft(RaftState{
+		Leader: true, Term: 2, CommitIndex: 30, AppliedIndex: 29, LogEntries: 28, LogBytes: 4096, Voters: 3, LastContact: -1,
+		Lag: 1, Behind: time.Second,
+	})
+	m.LogAppend(time.Millisecond)
+	m.Election()
+	m.LeaderChange()
+	m.MemberRemoved("operator")
+	m.Proposal("ok")
+	m.Forwarded("ok")
+	m.Read("consistent", "fresh")
+	m.CopyBegins(Sent)
+	m.CopyBytes(Sent, 100)
+	m.CopyEnds(Sent, time.Second, nil)
+	m.SetCertificateExpiry(time.Unix(1_800_000_000, 0))
+	m.SetReady(true)
 	m.RaftApply(time.Millisecond)
 	m.SetCatalogSize(4096)
 	m.SetLogRecords(12)
@@ -88,11 +104,30 @@ blockstored_peer_checkpoint_age_seconds{peer="north"} 60
 # HELP blockstored_raft_applied_index Highest log index applied to the catalog.
 # TYPE blockstored_raft_applied_index gauge
 blockstored_raft_applied_index 29
+# HELP blockstored_raft_last_contact_seconds Time since this node heard from its leader; 0 on the leader, +Inf before the first word.
+# TYPE blockstored_raft_last_contact_seconds gauge
+blockstored_raft_last_contact_seconds +Inf
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want),
 		"blockstored_alarms", "blockstored_blob_bytes_stored_total", "blockstored_http_requests_total",
-		"blockstored_peer_checkpoint_age_seconds", "blockstored_raft_applied_index"); err != nil {
+		"blockstored_peer_checkpoint_age_seconds", "blockstored_raft_applied_index", "blockstored_raft_last_contact_seconds"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestCopiesAreCountedFromBeginningToEnd(t *testing.T) {
+	m, _ := newMetrics(t)
+	m.CopyBegins(Received)
+	m.CopyBegins(Received)
+	m.CopyEnds(Received, time.Second, errors.New("cut off"))
+	if got := testutil.ToFloat64(m.gauges[catalogCopiesRunning].WithLabelValues("received")); got != 1 {
+		t.Errorf("%v under way, want 1", got)
+	}
+	m.CopyEnds(Received, time.Second, nil)
+	for result, want := range map[string]float64{"ok": 1, "failed": 1} {
+		if got := testutil.ToFloat64(m.counters[catalogCopies].WithLabelValues("received", result)); got != want {
+			t.Errorf("%v copies %s, want %v", got, result, want)
+		}
 	}
 }
 

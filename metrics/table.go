@@ -49,6 +49,25 @@ const (
 	raftAppliedIndex
 	raftApplyDuration
 	raftLogEntries
+	raftLogBytes
+	raftLogAppendDuration
+	raftDiskStalled
+	raftMembers
+	raftMembersRemoved
+	raftElections
+	raftLeaderChanges
+	raftLastContact
+	raftLagEntries
+	raftBehind
+	proposals
+	forwardedCommands
+	reads
+	catalogCopies
+	catalogCopyBytes
+	catalogCopyDuration
+	catalogCopiesRunning
+	certificateExpiry
+	ready
 	catalogSize
 	logRecords
 
@@ -64,10 +83,12 @@ const (
 
 // The bounds of the histograms, in seconds. A request or commit takes from a
 // fraction of a millisecond to the 50 s of a long poll; an apply is local and
-// short; from publishing to visible elsewhere may take hours after an outage.
+// short, and so is an append to the log; a copy of the catalog takes what its
+// gigabytes take; from publishing to visible elsewhere may take hours after an outage.
 var (
 	requestBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 	applyBuckets   = prometheus.ExponentialBuckets(.0001, 2, 15)
+	copyBuckets    = []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 180, 600, 1800}
 	visibleBuckets = []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 43200}
 )
 
@@ -99,8 +120,40 @@ var families = [numFamilies]family{
 	raftAppliedIndex:  {"raft_applied_index", gauge, "Highest log index applied to the catalog.", nil, nil},
 	raftApplyDuration: {"raft_apply_duration_seconds", histogram, "Time one batch of commands took to apply to the catalog.", nil, applyBuckets},
 	raftLogEntries:    {"raft_log_entries", gauge, "Entries kept in the Raft log on this node.", nil, nil},
-	catalogSize:       {"catalog_size_bytes", gauge, "Size of the catalog's files on this node.", nil, nil},
-	logRecords:        {"log_records", gauge, "Records in this instance's publication log.", nil, nil},
+	raftLogBytes:      {"raft_log_bytes", gauge, "Bytes that the Raft log takes on this node's disk.", nil, nil},
+	raftLogAppendDuration: {"raft_log_append_duration_seconds", histogram,
+		"Time one append of entries to the Raft log took until it was durable.", nil, applyBuckets},
+	raftDiskStalled: {"raft_disk_stalled", gauge, "1 while a write to the Raft log takes longer than it may, else 0.", nil, nil},
+	raftMembers: {"raft_members", gauge, "Nodes of the instance by role, as this node knows them: voter, nonvoter.",
+		[]string{"role"}, nil},
+	raftMembersRemoved: {"raft_members_removed_total", counter,
+		"Nodes that this one, as the leader, took out of the instance, by cause: operator, replaced, dead.", []string{"cause"}, nil},
+	raftElections:     {"raft_elections_total", counter, "Elections in which this node stood.", nil, nil},
+	raftLeaderChanges: {"raft_leader_changes_total", counter, "Times that this node heard of another leader than before.", nil, nil},
+	raftLastContact: {"raft_last_contact_seconds", gauge,
+		"Time since this node heard from its leader; 0 on the leader, +Inf before the first word.", nil, nil},
+	raftLagEntries: {"raft_lag_entries", gauge, "Entries that the leader has committed and that are not in this node's catalog.", nil, nil},
+	raftBehind: {"raft_behind_seconds", gauge,
+		"For how long this node's catalog has lacked something that the leader has committed, 0 if it lacks nothing.", nil, nil},
+	proposals: {"proposals_total", counter,
+		"Commands proposed on this node, by result: ok, refused (by the catalog), failed (not applied), unknown.", []string{"result"}, nil},
+	forwardedCommands: {"forwarded_commands_total", counter,
+		"Attempts to have the leader propose a command of this node, by result: ok, redirected (it does not lead), unreached, refused, unknown.",
+		[]string{"result"}, nil},
+	reads: {"reads_total", counter,
+		"Reads by level (consistent, local, strong) and result: fresh, stale, failed. A local read is fresh.", []string{"level", "result"}, nil},
+	catalogCopies: {"catalog_copies_total", counter,
+		"Copies of the catalog that ended, by direction (received, sent) and result (ok, failed).", []string{"direction", "result"}, nil},
+	catalogCopyBytes: {"catalog_copy_bytes_total", counter,
+		"Bytes of copies of the catalog exchanged with other nodes, by direction.", []string{"direction"}, nil},
+	catalogCopyDuration: {"catalog_copy_duration_seconds", histogram,
+		"Time a copy of the catalog took that succeeded, by direction.", []string{"direction"}, copyBuckets},
+	catalogCopiesRunning: {"catalog_copies_running", gauge, "Copies of the catalog under way, by direction.", []string{"direction"}, nil},
+	certificateExpiry: {"node_certificate_expiry_timestamp_seconds", gauge,
+		"When the certificate that this node shows to the others expires, in seconds since 1970; 0 without one.", nil, nil},
+	ready:       {"ready", gauge, "1 while /readyz answers 200, else 0.", nil, nil},
+	catalogSize: {"catalog_size_bytes", gauge, "Size of the catalog's files on this node.", nil, nil},
+	logRecords:  {"log_records", gauge, "Records in this instance's publication log.", nil, nil},
 
 	peerCheckpointAge: {"peer_checkpoint_age_seconds", gauge,
 		"Age of the newest verified checkpoint of a peer that is followed.", []string{"peer"}, nil},
