@@ -111,6 +111,13 @@ type ClusterConfig struct {
 	// Join is a token of [Instance.InviteNode]: an empty data folder becomes a
 	// node of the instance that it names. Other folders ignore it.
 	Join string `yaml:"join"` //nolint:gosec // a key's name
+	// MaxStaleness is how long after the last word of a leader this node goes on
+	// answering reads from what it has; later it refuses them (503). 0: it always
+	// answers.
+	MaxStaleness time.Duration `yaml:"max_staleness"`
+	// DiskStall is how long one write to the log may take before a leader lets
+	// another node lead.
+	DiskStall time.Duration `yaml:"disk_stall"`
 }
 
 // StorageConfig says where files are kept.
@@ -202,7 +209,7 @@ func DefaultConfig(data string) Config {
 			PollWait:    50 * time.Second,
 			FreezeAfter: 10 * time.Minute,
 		},
-		Cluster: ClusterConfig{Node: "node1", Listen: "127.0.0.1:18252"},
+		Cluster: ClusterConfig{Node: "node1", Listen: "127.0.0.1:18252", DiskStall: 2 * time.Second},
 		Storage: StorageConfig{
 			Driver:  "dir",
 			MinFree: 256 << 20,

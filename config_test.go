@@ -53,6 +53,9 @@ func TestABadConfigurationNamesItsKey(t *testing.T) {
 		{"limits.burst", func(c *blockstored.Config) { c.Limits.Burst = -1 }},
 		{"limits.max_list", func(c *blockstored.Config) { c.Limits.MaxList = 0 }},
 		{"limits.idle_timeout", func(c *blockstored.Config) { c.Limits.IdleTimeout = 0 }},
+		{"cluster.max_staleness", func(c *blockstored.Config) { c.Cluster.MaxStaleness = time.Second }},
+		{"cluster.max_staleness", func(c *blockstored.Config) { c.Cluster.MaxStaleness = -time.Hour }},
+		{"cluster.disk_stall", func(c *blockstored.Config) { c.Cluster.DiskStall = 0 }},
 		{"files.csp", func(c *blockstored.Config) { c.Files.CSP = "sandbox;\r\nSet-Cookie: a=b" }},
 	} {
 		cfg := config(t.TempDir())

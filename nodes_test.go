@@ -287,6 +287,12 @@ func TestNodeThatStartsAloneServesWhatItHas(t *testing.T) {
 	if _, err := two.CreateCollection(t.Context(), "c"); !bundle.IsKind(err, bundle.KindUnavailable) {
 		t.Errorf("a write without a majority: %v", err)
 	}
+	closeInstance(t, two)
+	cfg.Cluster.MaxStaleness = time.Hour // of which this start knows nothing yet
+	two = open(t, cfg)
+	if _, err := two.Collection(t.Context(), c.ID); !bundle.IsKind(err, bundle.KindUnavailable) || !strings.Contains(err.Error(), "has not heard of a leader for longer than 1h") {
+		t.Errorf("a read that may be too old: %v", err)
+	}
 }
 
 // readyz asks until the answer is want, for a while.

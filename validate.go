@@ -64,6 +64,24 @@ func (c Config) validateCluster() error {
 			return invalid("cluster.advertise", "%w", err)
 		}
 	}
+	return c.Cluster.validateTimes()
+}
+
+const (
+	// minStaleness leaves room for an election: a node between two leaders is
+	// not behind.
+	minStaleness = 5 * time.Second
+	// minDiskStall is what a disk under load may take for a write now and then.
+	minDiskStall = 200 * time.Millisecond
+)
+
+func (c ClusterConfig) validateTimes() error {
+	if c.MaxStaleness != 0 && c.MaxStaleness < minStaleness {
+		return invalid("cluster.max_staleness", "%s is too short, an election takes that long: give at least %s, or 0 for no bound", c.MaxStaleness, minStaleness)
+	}
+	if c.DiskStall < minDiskStall {
+		return invalid("cluster.disk_stall", "%s is too short, a busy disk takes that long: give at least %s", c.DiskStall, minDiskStall)
+	}
 	return nil
 }
 
