@@ -37,42 +37,44 @@ func openStore(path string) (*raftboltdb.BoltStore, error) {
 	return store, nil
 }
 
+// logState is what raft.db holds, see [checkLog].
+type logState struct {
+	first, last uint64 // entries; 0 and 0 for none
+	term        uint64 // the highest that the node has seen
+}
+
 // checkLog refuses a log and a catalog that do not belong together, before raft
-// would panic or, worse, elect on them.
-func (n *Node) checkLog() error {
-	first, err := n.store.FirstIndex()
-	if err != nil {
-		return fmt.Errorf("read %s: %w", n.path, err)
+// would panic or, worse, elect on them. at is where the catalog stands.
+func checkLog(store *raftboltdb.BoltStore, path string, at position) (s logState, err error) {
+	if s.first, err = store.FirstIndex(); err != nil {
+		return s, fmt.Errorf("read %s: %w", path, err)
 	}
-	last, err := n.store.LastIndex()
-	if err != nil {
-		return fmt.Errorf("read %s: %w", n.path, err)
+	if s.last, err = store.LastIndex(); err != nil {
+		return s, fmt.Errorf("read %s: %w", path, err)
 	}
-	at := n.fsm.position()
 	if at.index > 0 && len(at.conf) == 0 {
-		return bundle.Errorf(bundle.KindCorrupt,
+		return s, bundle.Errorf(bundle.KindCorrupt,
 			"the catalog stands at entry %d but names no members: restore it from a backup", at.index)
 	}
-	term, err := n.store.GetUint64([]byte(keyCurrentTerm))
+	s.term, err = store.GetUint64([]byte(keyCurrentTerm))
 	if err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
-		return fmt.Errorf("read %s: %w", n.path, err)
+		return s, fmt.Errorf("read %s: %w", path, err)
 	}
-	if at.index > 0 && term < at.term {
-		return bundle.Errorf(bundle.KindCorrupt,
+	if at.index > 0 && s.term < at.term {
+		return s, bundle.Errorf(bundle.KindCorrupt,
 			"the catalog stands at entry %d of term %d but %s knows only term %d: one of them was deleted or replaced; "+
-				"put it back, or restore both from a backup", at.index, at.term, n.path, term)
+				"put it back, or restore both from a backup", at.index, at.term, path, s.term)
 	}
-	if last > at.index {
+	if s.last > at.index {
 		var entry raft.Log
-		if err := n.store.GetLog(at.index+1, &entry); err != nil {
-			return bundle.Errorf(bundle.KindCorrupt,
+		if err := store.GetLog(at.index+1, &entry); err != nil {
+			return s, bundle.Errorf(bundle.KindCorrupt,
 				"the catalog stands at entry %d and the log in %s goes from %d to %d, without the next one: "+
 					"the catalog is older than the log; put the right one back, or restore both from a backup: %w",
-				at.index, n.path, first, last, err)
+				at.index, path, s.first, s.last, err)
 		}
 	}
-	n.trail.seed(first, last, n.logBytes())
-	return nil
+	return s, nil
 }
 
 // logBytes is the part of raft.db that is in use, or 0 if that is unknown.

@@ -55,16 +55,22 @@ var _ raft.BatchingFSM = (*fsm)(nil)
 
 // load reads the position from the catalog.
 func (f *fsm) load() error {
-	var p position
-	var err error
-	if p.index, p.term, err = f.catalog.Applied(); err != nil {
-		return fmt.Errorf("read the applied position: %w", err)
-	}
-	if p.confIndex, p.conf, err = f.catalog.Configuration(); err != nil {
-		return fmt.Errorf("read the members of the cluster: %w", err)
+	p, err := positionOf(f.catalog)
+	if err != nil {
+		return err
 	}
 	f.setPosition(p)
 	return nil
+}
+
+func positionOf(catalog StateMachine) (p position, err error) {
+	if p.index, p.term, err = catalog.Applied(); err != nil {
+		return p, fmt.Errorf("read the applied position: %w", err)
+	}
+	if p.confIndex, p.conf, err = catalog.Configuration(); err != nil {
+		return p, fmt.Errorf("read the members of the cluster: %w", err)
+	}
+	return p, nil
 }
 
 func (f *fsm) position() position {

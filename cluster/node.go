@@ -135,9 +135,11 @@ func (n *Node) start(config Config) (err error) {
 			return fmt.Errorf("make the cluster's folder durable: %w", err)
 		}
 	}
-	if err := n.checkLog(); err != nil {
+	log, err := checkLog(store, n.path, n.fsm.position())
+	if err != nil {
 		return err
 	}
+	n.trail.seed(log.first, log.last, n.logBytes())
 	// An entry may have 512 KiB, so the cache can grow to 64 MiB.
 	if n.logs, err = raft.NewLogCache(128, n.store); err != nil {
 		return err
@@ -263,11 +265,17 @@ func (n *Node) run(config Config) {
 	}
 }
 
-// watchFaults takes the node out of the cluster when its catalog or log has failed.
+// Quit takes this node out of the cluster for good, for a reason that its host
+// has: it then leads and proposes nothing, and Config.OnFatal is told, as after a
+// fault of the disk. It returns at once; work of a leader may call it, and ends.
+func (n *Node) Quit(reason error) { _ = n.fsm.fail(reason) }
+
+// watchFaults takes the node out of the cluster when its catalog or log has
+// failed, or its host wants that.
 func (n *Node) watchFaults(onFatal func(error)) {
 	select {
 	case err := <-n.faults:
-		n.logger.Error("the disk failed; this node stops taking part", "error", err)
+		n.logger.Error("this node stops taking part", "error", err)
 		if haltErr := n.halt(); haltErr != nil {
 			n.logger.Error("stopping raft", "error", haltErr)
 		}

@@ -209,7 +209,7 @@ func (n *Node) noLeader(cause error) error {
 func (n *Node) stopped() error {
 	if err := n.fsm.failed(); err != nil {
 		return bundle.Errorf(bundle.KindUnavailable,
-			"this node stopped after a fault of its disk; mend the cause and start it again: %w", err)
+			"this node takes no part any more; mend the cause and start it again: %w", err)
 	}
 	if n.isClosing() {
 		return errStopped
