@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/storage"
 	"github.com/blockstored/blockstored/syndication"
 )
 
@@ -43,6 +44,10 @@ func (i *Instance) takeOver(ctx context.Context) {
 		if err == nil {
 			break
 		}
+		if storage.GenerationLost(err) {
+			i.node.Quit(err)
+			return
+		}
 		if ctx.Err() == nil {
 			i.log.Warn("leading, but not all is taken over yet; trying again in a moment", "error", err)
 		}
@@ -52,7 +57,9 @@ func (i *Instance) takeOver(ctx context.Context) {
 			return
 		}
 	}
-	i.store.RunClaim(ctx, claimEvery)
+	if err := i.store.RunClaim(ctx, claimEvery); err != nil {
+		i.node.Quit(err) // the instance goes on elsewhere
+	}
 }
 
 func (i *Instance) inherit(ctx context.Context) error {

@@ -135,9 +135,7 @@ func (i *Instance) claimOf(ctx context.Context) (storage.ClaimConfig, error) {
 		row, err = v.Instance()
 		return err
 	})
-	return storage.ClaimConfig{
-		Instance: i.ID(), Incarnation: fmt.Sprintf("generation %d", row.Generation), Name: row.Name,
-	}, err
+	return storage.ClaimConfig{Instance: i.ID(), Generation: row.Generation, Name: row.Name}, err
 }
 
 // describe publishes the display name and the peer listener's addresses if

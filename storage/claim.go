@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -24,19 +25,40 @@ const (
 	claimContests = 2
 )
 
-// ReasonStorageShared is the field "reason" of a claim's KindConflict: another
-// instance, or a clone of this one, uses the same store.
-const ReasonStorageShared = "storage_shared"
+// The field "reason" of a claim's KindConflict.
+const (
+	// ReasonStorageShared: another instance, or a clone of this one, uses the
+	// same store.
+	ReasonStorageShared = "storage_shared"
+	// ReasonGenerationLost: the instance was recovered elsewhere, and the
+	// generation of whoever asks was given up. It must stop.
+	ReasonGenerationLost = "generation_lost"
+)
+
+// GenerationLost reports whether err says that the generation of this node was
+// given up.
+func GenerationLost(err error) bool {
+	e, ok := errors.AsType[*bundle.Error](err)
+	return ok && e.Fields["reason"] == ReasonGenerationLost
+}
 
 // ClaimConfig is who claims a store.
 type ClaimConfig struct {
 	// Instance owns the store.
 	Instance bundle.ID
-	// Incarnation tells the instance from copies of itself: it changes when an
-	// instance is restored or cloned. At most 128 bytes, not empty.
-	Incarnation string
+	// Generation of the instance, from 1. The claim of an earlier one passes to
+	// a later one, and never back.
+	Generation uint64
 	// Name is shown to the operator who finds the claim. Optional.
 	Name string
+}
+
+// Claimed is what a store's claim says.
+type Claimed struct {
+	Instance   bundle.ID
+	Generation uint64 // 0 if the claim does not tell
+	Name       string
+	RenewedAt  time.Time
 }
 
 // claimDoc is the claim's JSON. Members unknown to this version are dropped
@@ -44,7 +66,8 @@ type ClaimConfig struct {
 type claimDoc struct {
 	Format      int       `json:"format"`
 	Instance    bundle.ID `json:"instance"`
-	Incarnation string    `json:"incarnation"`
+	Generation  uint64    `json:"generation,omitempty"`
+	Incarnation string    `json:"incarnation"` // "generation N", all that older programs know of it
 	Name        string    `json:"name,omitempty"`
 	PackFormat  int       `json:"pack_format"`
 	Holder      bundle.ID `json:"holder"` // the store that wrote it: one per New
@@ -78,13 +101,14 @@ func (c *claimState) refuse(err *bundle.Error) error {
 }
 
 // Claim takes an unclaimed store for an instance, or renews the claim it
-// already has. A store of another instance or incarnation is refused with
-// KindConflict whose field reason is [ReasonStorageShared], and from then on so
-// is every Put; reads go on. The leader claims when it becomes leader and then
+// already has, that of an earlier generation too. A store of another instance is
+// refused with KindConflict whose field reason is [ReasonStorageShared], one of a
+// later generation with [ReasonGenerationLost], and from then on so is every Put;
+// reads go on. The leader claims when it becomes leader and then
 // calls [Store.Renew] or [Store.RunClaim].
 func (s *Store) Claim(ctx context.Context, cfg ClaimConfig) error {
-	if cfg.Instance == (bundle.ID{}) || cfg.Incarnation == "" || len(cfg.Incarnation) > 128 || len(cfg.Name) > 1024 {
-		return bundle.Errorf(bundle.KindInvalid, "a claim needs an instance id, an incarnation of 1 to 128 bytes and a name of at most 1024")
+	if err := cfg.check(); err != nil {
+		return err
 	}
 	c := &s.claim
 	c.mu.Lock()
@@ -136,21 +160,74 @@ func (s *Store) CheckClaim(ctx context.Context, cfg ClaimConfig) error {
 	return nil
 }
 
-// RunClaim renews the claim every interval until ctx ends, which is when it
-// returns. What it finds shows in the answers to Puts and in the log. Its
+func (cfg ClaimConfig) check() error {
+	if cfg.Instance == (bundle.ID{}) || cfg.Generation == 0 || len(cfg.Name) > 1024 {
+		return bundle.Errorf(bundle.KindInvalid, "a claim needs an instance id, a generation from 1 and a name of at most 1024 bytes")
+	}
+	return nil
+}
+
+// Claimed returns what the claim says, KindNotFound if there is none.
+func (s *Store) Claimed(ctx context.Context) (Claimed, error) {
+	found, _, err := s.readClaim(ctx)
+	if err != nil {
+		return Claimed{}, err
+	}
+	if found == nil {
+		return Claimed{}, bundle.Errorf(bundle.KindNotFound, "nobody has claimed this storage")
+	}
+	return Claimed{Instance: found.Instance, Generation: found.generation(), Name: found.Name, RenewedAt: found.RenewedAt}, nil
+}
+
+// PassClaim gives the claim to a later generation: from then on the earlier ones
+// are refused. Of several who begin the same generation one gets it: the others,
+// and who comes too late, are refused with KindConflict and [ReasonGenerationLost].
+// holder tells who asks, so that repeating a call that succeeded succeeds. It does
+// not claim for this Store.
+func (s *Store) PassClaim(ctx context.Context, cfg ClaimConfig, holder bundle.ID) error {
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	for range claimTries {
+		found, tag, err := s.readClaim(ctx)
+		if err != nil {
+			return err
+		}
+		if err := found.foreign(cfg); err != nil {
+			return err
+		}
+		if found != nil && found.generation() == cfg.Generation {
+			if found.Holder == holder {
+				return nil
+			}
+			return found.lost(cfg.Generation)
+		}
+		_, err = s.writeClaim(ctx, cfg, holder, found, tag)
+		if !bundle.IsKind(err, bundle.KindConflict) {
+			return err
+		}
+	}
+	return errClaimBusy
+}
+
+// RunClaim renews the claim every interval until ctx ends, and returns nil then,
+// or until it finds that the generation was given up, and returns that error. What
+// else it finds shows in the answers to Puts and in the log. Its
 // caller, the leader, starts and joins it.
-func (s *Store) RunClaim(ctx context.Context, every time.Duration) {
+func (s *Store) RunClaim(ctx context.Context, every time.Duration) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-tick.C:
 		}
 		err := s.Renew(ctx)
 		switch {
 		case err == nil || ctx.Err() != nil:
+		case GenerationLost(err):
+			return err
 		case bundle.IsKind(err, bundle.KindConflict):
 			s.log.Error("storage: the claim on the store is another's; writes are refused", "error", err)
 		default:
@@ -181,7 +258,7 @@ func (s *Store) takeClaim(ctx context.Context) error {
 		if c.contested >= claimContests {
 			return c.refuse(errClone(c.cfg))
 		}
-		newTag, err := s.writeClaim(ctx, found, tag)
+		newTag, err := s.writeClaim(ctx, c.cfg, c.holder, found, tag)
 		if bundle.IsKind(err, bundle.KindConflict) {
 			continue // another node of this instance, or another instance: look
 		}
@@ -192,8 +269,10 @@ func (s *Store) takeClaim(ctx context.Context) error {
 		c.refused.Store(nil)
 		return nil
 	}
-	return bundle.Errorf(bundle.KindUnavailable, "the store's claim changed %d times while it was being renewed: try again", claimTries)
+	return errClaimBusy
 }
+
+var errClaimBusy = bundle.Errorf(bundle.KindUnavailable, "the store's claim changed %d times while it was being renewed: try again", claimTries)
 
 // readClaim returns the claim and its tag, nil and "" if there is none.
 func (s *Store) readClaim(ctx context.Context) (*claimDoc, string, error) {
@@ -212,14 +291,13 @@ func (s *Store) readClaim(ctx context.Context) (*claimDoc, string, error) {
 	return &doc, tag, nil
 }
 
-func (s *Store) writeClaim(ctx context.Context, found *claimDoc, tag string) (string, error) {
-	c := &s.claim
+func (s *Store) writeClaim(ctx context.Context, cfg ClaimConfig, holder bundle.ID, found *claimDoc, tag string) (string, error) {
 	now := s.now().UTC().Truncate(time.Second)
 	doc := claimDoc{
-		Format: claimFormat, Instance: c.cfg.Instance, Incarnation: c.cfg.Incarnation, Name: c.cfg.Name,
-		PackFormat: packFormat, Holder: c.holder, ClaimedAt: now, RenewedAt: now,
+		Format: claimFormat, Instance: cfg.Instance, Generation: cfg.Generation, Incarnation: incarnation(cfg.Generation), Name: cfg.Name,
+		PackFormat: packFormat, Holder: holder, ClaimedAt: now, RenewedAt: now,
 	}
-	if found != nil {
+	if found != nil && found.generation() == cfg.Generation {
 		doc.ClaimedAt = found.ClaimedAt
 	}
 	body, err := json.MarshalIndent(doc, "", "  ")
@@ -242,16 +320,42 @@ func (d *claimDoc) foreign(cfg ClaimConfig) *bundle.Error {
 		return bundle.Errorf(bundle.KindConflict,
 			"this storage belongs to instance %s (%s, last renewed %s): configure a bucket, prefix or folder of its own; if that instance is gone for good, delete %s there and start again",
 			d.Instance, d.label(), d.RenewedAt.Format(time.RFC3339), ClaimKey).With("reason", ReasonStorageShared)
-	case d.Incarnation != cfg.Incarnation:
+	case d.generation() == 0:
 		return bundle.Errorf(bundle.KindConflict,
 			"this storage is claimed by another incarnation of this instance (%s, last renewed %s): this one was restored or cloned; give it storage of its own, or, once the other is stopped for good, delete %s and start again",
 			d.label(), d.RenewedAt.Format(time.RFC3339), ClaimKey).With("reason", ReasonStorageShared)
+	case d.generation() > cfg.Generation:
+		return d.lost(cfg.Generation)
 	case d.Format > claimFormat || d.PackFormat > packFormat:
 		return bundle.Errorf(bundle.KindConflict,
 			"this storage was written by a newer version of blockstored (pack format %d, this one knows %d): upgrade this node", d.PackFormat, packFormat).
 			With("reason", "storage_format")
 	}
 	return nil
+}
+
+// incarnation is what programs compare that know no generation.
+func incarnation(generation uint64) string { return fmt.Sprintf("generation %d", generation) }
+
+// generation returns the generation that claimed, 0 if that cannot be told.
+func (d *claimDoc) generation() uint64 {
+	if d.Generation > 0 {
+		return d.Generation
+	}
+	var n uint64
+	if _, err := fmt.Sscanf(d.Incarnation, "generation %d", &n); err != nil || d.Incarnation != incarnation(n) {
+		return 0
+	}
+	return n
+}
+
+func (d *claimDoc) lost(generation uint64) *bundle.Error {
+	return bundle.Errorf(bundle.KindConflict,
+		"this instance was recovered at generation %d, which claimed the storage %s, and what is here is of generation %d, which was given up: "+
+			"let this node join anew, with an empty data folder and a token of \"blockstored cluster invite\"; if no node of generation %d is left, "+
+			"\"blockstored cluster recover --abandon-generation %d\" goes on from this one",
+		d.generation(), d.ClaimedAt.Format(time.RFC3339), generation, d.generation(), d.generation()).
+		With("reason", ReasonGenerationLost).With("generation", fmt.Sprint(d.generation()))
 }
 
 func (d *claimDoc) label() string {

@@ -14,8 +14,8 @@ import (
 	"github.com/blockstored/blockstored/storage/storagetest"
 )
 
-func identity(incarnation string) storage.ClaimConfig {
-	return storage.ClaimConfig{Instance: bundle.NewID(), Incarnation: incarnation, Name: "north"}
+func identity() storage.ClaimConfig {
+	return storage.ClaimConfig{Instance: bundle.NewID(), Generation: 1, Name: "north"}
 }
 
 func claim(t *testing.T, s *storage.Store, cfg storage.ClaimConfig) {
@@ -37,7 +37,7 @@ func TestAnUnclaimedStoreIsTakenAndKept(t *testing.T) {
 	d := openDir(t)
 	s, _ := open(t, d)
 	wantKind(t, "Renew before Claim", s.Renew(t.Context()), bundle.KindPrecondition)
-	me := identity("1")
+	me := identity()
 	claim(t, s, me)
 	for range 3 {
 		if err := s.Renew(t.Context()); err != nil {
@@ -59,24 +59,21 @@ func TestAnUnclaimedStoreIsTakenAndKept(t *testing.T) {
 func TestAForeignClaimStopsWritesNotReads(t *testing.T) {
 	d := openDir(t)
 	first, _ := open(t, d)
-	me := identity("1")
+	me := identity()
 	claim(t, first, me)
 	l := put(t, first, []byte("mine"))
-	restored := me
-	restored.Incarnation = "2"
-	for name, other := range map[string]storage.ClaimConfig{"another instance": identity("1"), "another incarnation": restored} {
-		s, _ := open(t, d)
-		wantShared(t, name+": Claim", s.Claim(t.Context(), other))
-		wantShared(t, name+": CheckClaim", s.CheckClaim(t.Context(), other))
-		_, err := s.Put(t.Context(), []byte("not here"))
-		wantShared(t, name+": Put", err)
-		_, err = s.PutFrames(t.Context(), frames(sample(1)))
-		wantShared(t, name+": PutFrames", err)
-		_, err = s.PutStream(t.Context(), &zeros{n: 1 << 20}, nil, -1)
-		wantShared(t, name+": PutStream", err)
-		if got, err := s.Read(t.Context(), l); err != nil || string(got) != "mine" {
-			t.Errorf("%s: Read: %q, %v", name, got, err)
-		}
+	other := identity()
+	s, _ := open(t, d)
+	wantShared(t, "Claim", s.Claim(t.Context(), other))
+	wantShared(t, "CheckClaim", s.CheckClaim(t.Context(), other))
+	_, err := s.Put(t.Context(), []byte("not here"))
+	wantShared(t, "Put", err)
+	_, err = s.PutFrames(t.Context(), frames(sample(1)))
+	wantShared(t, "PutFrames", err)
+	_, err = s.PutStream(t.Context(), &zeros{n: 1 << 20}, nil, -1)
+	wantShared(t, "PutStream", err)
+	if got, err := s.Read(t.Context(), l); err != nil || string(got) != "mine" {
+		t.Errorf("Read: %q, %v", got, err)
 	}
 	if err := first.Renew(t.Context()); err != nil {
 		t.Errorf("the owner was disturbed: %v", err)
@@ -86,12 +83,12 @@ func TestAForeignClaimStopsWritesNotReads(t *testing.T) {
 func TestARenewalThatFindsAForeignClaimStopsWritesUntilItIsGone(t *testing.T) {
 	d := openDir(t)
 	s, _ := open(t, d)
-	claim(t, s, identity("1"))
+	claim(t, s, identity())
 	if err := d.Delete(t.Context(), storage.ClaimKey); err != nil {
 		t.Fatal(err)
 	}
 	thief, _ := open(t, d)
-	claim(t, thief, identity("1"))
+	claim(t, thief, identity())
 	wantShared(t, "Renew", s.Renew(t.Context()))
 	_, err := s.Put(t.Context(), []byte("x"))
 	wantShared(t, "Put", err)
@@ -106,7 +103,7 @@ func TestARenewalThatFindsAForeignClaimStopsWritesUntilItIsGone(t *testing.T) {
 
 func TestANewLeaderOfTheSameInstanceTakesOver(t *testing.T) {
 	d := openDir(t)
-	me := identity("1")
+	me := identity()
 	old, _ := open(t, d)
 	claim(t, old, me)
 	leader, _ := open(t, d)
@@ -127,7 +124,7 @@ func TestANewLeaderOfTheSameInstanceTakesOver(t *testing.T) {
 
 func TestACloneIsNoticed(t *testing.T) {
 	d := openDir(t)
-	me := identity("1")
+	me := identity()
 	one, _ := open(t, d)
 	clone, _ := open(t, d)
 	claim(t, one, me)
@@ -152,7 +149,7 @@ func TestOfManyInstancesOneGetsTheStore(t *testing.T) {
 	results := make([]error, 6)
 	for i := range results {
 		s, _ := open(t, d)
-		wg.Go(func() { results[i] = s.Claim(t.Context(), identity("1")) })
+		wg.Go(func() { results[i] = s.Claim(t.Context(), identity()) })
 	}
 	wg.Wait()
 	won := 0
@@ -169,14 +166,15 @@ func TestOfManyInstancesOneGetsTheStore(t *testing.T) {
 }
 
 func TestClaimsThatCannotBeReadOrUnderstood(t *testing.T) {
-	me := identity("1")
+	me := identity()
 	for name, c := range map[string]struct {
 		body string
 		kind bundle.Kind
 	}{
-		"no JSON":           {"x", bundle.KindCorrupt},
-		"no instance":       {`{"format":1}`, bundle.KindCorrupt},
-		"newer pack format": {`{"format":1,"pack_format":2,"incarnation":"1","instance":"` + me.Instance.String() + `"}`, bundle.KindConflict},
+		"no JSON":                           {"x", bundle.KindCorrupt},
+		"no instance":                       {`{"format":1}`, bundle.KindCorrupt},
+		"an incarnation that tells nothing": {`{"format":1,"pack_format":1,"incarnation":"restored","instance":"` + me.Instance.String() + `"}`, bundle.KindConflict},
+		"newer pack format":                 {`{"format":1,"pack_format":2,"incarnation":"generation 1","instance":"` + me.Instance.String() + `"}`, bundle.KindConflict},
 	} {
 		d := openDir(t)
 		if _, err := d.WriteSmall(t.Context(), storage.ClaimKey, []byte(c.body), ""); err != nil {
@@ -186,7 +184,7 @@ func TestClaimsThatCannotBeReadOrUnderstood(t *testing.T) {
 		wantKind(t, name, s.Claim(t.Context(), me), c.kind)
 	}
 	s, _ := open(t, openDir(t))
-	for _, cfg := range []storage.ClaimConfig{{}, {Instance: me.Instance}, {Incarnation: "1"}, {Instance: me.Instance, Incarnation: strings.Repeat("x", 129)}} {
+	for _, cfg := range []storage.ClaimConfig{{}, {Instance: me.Instance}, {Generation: 1}, {Instance: me.Instance, Generation: 1, Name: strings.Repeat("x", 1025)}} {
 		wantKind(t, "incomplete claim", s.Claim(t.Context(), cfg), bundle.KindInvalid)
 	}
 }
@@ -200,7 +198,7 @@ func TestAFailureToRenewIsNotAForeignClaim(t *testing.T) {
 		return storagetest.Fault{}
 	})
 	s, _ := open(t, d)
-	claim(t, s, identity("1"))
+	claim(t, s, identity())
 	down = true
 	wantKind(t, "Renew", s.Renew(t.Context()), bundle.KindUnavailable)
 	put(t, s, []byte("writes go on"))
@@ -218,15 +216,110 @@ func TestRunClaimEndsWithItsContext(t *testing.T) {
 		return storagetest.Fault{}
 	})
 	s, _ := open(t, d)
-	claim(t, s, identity("1"))
+	claim(t, s, identity())
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.RunClaim(ctx, time.Millisecond)
-	}()
+	done := make(chan error, 1)
+	go func() { done <- s.RunClaim(ctx, time.Millisecond) }()
 	<-renewed
 	<-renewed
 	cancel()
-	<-done
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// generation returns cfg at another generation.
+func generation(cfg storage.ClaimConfig, n uint64) storage.ClaimConfig {
+	cfg.Generation = n
+	return cfg
+}
+
+func wantLost(t *testing.T, what string, err error) {
+	t.Helper()
+	if !bundle.IsKind(err, bundle.KindConflict) || !storage.GenerationLost(err) {
+		t.Errorf("%s: %v, want a conflict with reason %s", what, err, storage.ReasonGenerationLost)
+	}
+}
+
+func TestTheClaimPassesToALaterGenerationAndNeverBack(t *testing.T) {
+	d := openDir(t)
+	me := identity()
+	old, _ := open(t, d)
+	claim(t, old, me)
+	l := put(t, old, []byte("before"))
+	survivor, other := bundle.NewID(), bundle.NewID()
+	s, _ := open(t, d)
+	for range 2 { // what succeeded may be repeated
+		if err := s.PassClaim(t.Context(), generation(me, 2), survivor); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c, err := s.Claimed(t.Context()); err != nil || c.Generation != 2 || c.Instance != me.Instance || c.Name != "north" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	wantLost(t, "another survivor begins the same generation", s.PassClaim(t.Context(), generation(me, 2), other))
+	wantLost(t, "an earlier one is begun", s.PassClaim(t.Context(), me, other))
+	wantShared(t, "another instance", s.PassClaim(t.Context(), generation(identity(), 3), other))
+
+	done := make(chan error, 1)
+	go func() { done <- old.RunClaim(t.Context(), time.Millisecond) }()
+	wantLost(t, "the leader that still runs", <-done)
+	_, err := old.Put(t.Context(), []byte("x"))
+	wantLost(t, "Put", err)
+	if got, err := old.Read(t.Context(), l); err != nil || string(got) != "before" {
+		t.Errorf("Read: %q, %v", got, err)
+	}
+	for what, claims := range map[string]func(context.Context, storage.ClaimConfig) error{"Claim": old.Claim, "CheckClaim": old.CheckClaim} {
+		wantLost(t, what, claims(t.Context(), me))
+	}
+	claim(t, s, generation(me, 2))
+	put(t, s, []byte("after"))
+	claim(t, s, generation(me, 3)) // also by a leader that finds the claim of an earlier one
+	put(t, s, []byte("after"))
+	wantLost(t, "the one between", old.Claim(t.Context(), generation(me, 2)))
+}
+
+// A claim as programs wrote it that knew no generation.
+func TestAClaimOfAnOlderProgramTellsItsGeneration(t *testing.T) {
+	d := openDir(t)
+	me := identity()
+	old := `{"format":1,"pack_format":1,"incarnation":"generation 1","instance":"` + me.Instance.String() + `","holder":"` + bundle.NewID().String() + `"}`
+	if _, err := d.WriteSmall(t.Context(), storage.ClaimKey, []byte(old), ""); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := open(t, d)
+	claim(t, s, me)
+	body, _, err := d.ReadSmall(t.Context(), storage.ClaimKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc map[string]any
+	if err := json.Unmarshal(body, &doc); err != nil || doc["incarnation"] != "generation 1" || doc["generation"] != 1.0 {
+		t.Errorf("claim: %s, %v", body, err)
+	}
+}
+
+func TestOfManySurvivorsOneBeginsTheGeneration(t *testing.T) {
+	d := openDir(t)
+	me := identity()
+	s, _ := open(t, d)
+	claim(t, s, me)
+	var wg sync.WaitGroup
+	results := make([]error, 6)
+	for i := range results {
+		s, _ := open(t, d)
+		wg.Go(func() { results[i] = s.PassClaim(t.Context(), generation(me, 2), bundle.NewID()) })
+	}
+	wg.Wait()
+	won := 0
+	for _, err := range results {
+		if err == nil {
+			won++
+		} else {
+			wantLost(t, "loser", err)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d survivors began one generation", won)
+	}
 }

@@ -12,7 +12,7 @@ import (
 func TestLocationsAreRebuiltFromTheObjectsAlone(t *testing.T) {
 	d := openDir(t)
 	s, _ := open(t, d)
-	claim(t, s, identity("1"))
+	claim(t, s, identity())
 	want := map[bundle.Digest]storage.Located{}
 	for _, l := range putFrames(t, s, sample(3000)) { // a footer longer than the first read
 		want[l.Digest] = l
