@@ -11,14 +11,14 @@ import (
 	"github.com/blockstored/blockstored/bench/site"
 )
 
-// Main is for TestMain: it builds the program into a temporary folder, sets
-// program to it, runs the tests and looks for goroutines that they left. It
-// returns the exit status.
+// Main is for TestMain: it builds the program into a temporary folder, or takes the
+// one that the variable BLOCKSTORED_PROGRAM names, sets program to it, runs the tests
+// and looks for goroutines that they left. It returns the exit status.
 func Main(m *testing.M, program *site.Program) int {
 	dir, err := os.MkdirTemp("", "blockstored-test-")
 	if err == nil {
 		defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-		*program, err = site.Build(context.Background(), dir)
+		*program, err = site.Program(os.Getenv("BLOCKSTORED_PROGRAM")).OrBuild(context.Background(), dir)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

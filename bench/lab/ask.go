@@ -1,0 +1,157 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/blockstored/blockstored"
+	"github.com/blockstored/blockstored/api"
+	"github.com/blockstored/blockstored/bench/site"
+	"github.com/blockstored/blockstored/client"
+)
+
+// answersWithin bounds one question to a node's operators' socket.
+const answersWithin = 5 * time.Second
+
+// Operator calls fn with a client on the node's operators' socket.
+func (n *Node) Operator(fn func(c *client.Client) error) error {
+	socket, err := blockstored.FindAdminSocket(n.data)
+	if err != nil {
+		return err
+	}
+	c, err := client.New(client.Config{Socket: socket})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return fn(c)
+}
+
+// Status returns how the node sees its cluster. It takes some seconds at most, also
+// if the process is paused.
+func (n *Node) Status(ctx context.Context) (s api.ClusterStatus, err error) {
+	ctx, cancel := context.WithTimeout(ctx, answersWithin)
+	defer cancel()
+	err = n.Operator(func(c *client.Client) error {
+		s, err = c.ClusterStatus(ctx)
+		return err
+	})
+	return s, err
+}
+
+// statuses asks every node that runs, at once; those that do not answer are
+// missing.
+func (l *Lab) statuses(ctx context.Context) map[*Node]api.ClusterStatus {
+	var (
+		mu  sync.Mutex
+		all sync.WaitGroup
+		got = map[*Node]api.ClusterStatus{}
+	)
+	for _, n := range l.nodes {
+		if !n.Running() {
+			continue
+		}
+		all.Go(func() {
+			s, err := n.Status(ctx)
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			got[n] = s
+		})
+	}
+	all.Wait()
+	return got
+}
+
+// Leader waits, for a minute at most, until a node says that it leads, and returns
+// it: that of the newest term if several do.
+func (l *Lab) Leader(ctx context.Context) (*Node, error) { return l.LeaderBut(ctx, nil) }
+
+// LeaderBut is Leader among the nodes other than one.
+func (l *Lab) LeaderBut(ctx context.Context, but *Node) (leader *Node, err error) {
+	err = Until(ctx, func(ctx context.Context) error {
+		term := uint64(0)
+		for n, s := range l.statuses(ctx) {
+			if n != but && s.State == "leader" && s.Term > term {
+				leader, term = n, s.Term
+			}
+		}
+		if leader == nil {
+			return errors.New("no node leads")
+		}
+		return nil
+	})
+	return leader, err
+}
+
+// Await waits, for a minute at most, until want nodes vote, answer and have what is
+// committed, as each node that runs sees it.
+func (l *Lab) Await(ctx context.Context, want int) error {
+	return Until(ctx, func(ctx context.Context) error {
+		statuses := l.statuses(ctx)
+		for _, n := range l.nodes {
+			if !n.Running() {
+				continue
+			}
+			s, ok := statuses[n]
+			fine := ok && s.Leader != "" && len(s.Nodes) == want
+			for _, one := range s.Nodes {
+				fine = fine && one.Voter && one.Answers && one.Lag == 0
+			}
+			if !fine {
+				return fmt.Errorf("node %s sees no %d healthy nodes: %+v\n%s", n.name, want, s, n.LogTail())
+			}
+		}
+		return nil
+	})
+}
+
+// Until asks again and again until ask returns nil, for a minute at most, and
+// returns its last error then.
+func Until(ctx context.Context, ask func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := ask(ctx)
+		if err == nil {
+			return nil
+		}
+		if site.Pause(ctx, tick); ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+	}
+}
+
+// Memory returns how many bytes the node's process has in memory and had at most,
+// as the kernel of Linux counts them.
+func (n *Node) Memory() (now, peak int64, err error) {
+	p, _ := n.process()
+	if p == nil {
+		return 0, 0, fmt.Errorf("node %s does not run", n.name)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	return kibibytes(string(status), "VmRSS:"), kibibytes(string(status), "VmHWM:"), nil
+}
+
+// kibibytes finds a line like "VmHWM:   12345 kB" and returns bytes, 0 if there is
+// none.
+func kibibytes(status, name string) int64 {
+	for line := range strings.Lines(status) {
+		if value, ok := strings.CutPrefix(line, name); ok {
+			n, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+			return n << 10
+		}
+	}
+	return 0
+}
