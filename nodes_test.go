@@ -198,6 +198,9 @@ func TestNodeThatRestartsIsTheSameNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := awaitNodes(t, one, 2)
+	// It comes back at another address, where the other finds it only if it knows
+	// that it votes: the leader says so a moment before.
+	awaitNodes(t, two, 2)
 	closeInstance(t, two)
 
 	// Alone, this one has no majority: it serves what it has and says so.
