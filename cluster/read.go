@@ -59,10 +59,9 @@ func (l Level) String() string {
 // node has not heard of a leader for longer than Config.MaxStaleness and the
 // read would be as Local. It waits for Config.RPCTimeout at most.
 //
-// A leader need not wait for its own commits: Propose answers after the entry
-// is applied here, so what it acknowledged is in the catalog, and what earlier
-// leaders acknowledged is there before this one counts as ready. Another node
-// asks the leader how far it is and waits until it is there, too.
+// The index that is waited for is up to where the leader knows the log to be
+// committed, and not what it has applied: another node may have applied, and
+// shown, an entry that the leader has yet to apply.
 func (n *Node) ReadBarrier(ctx context.Context, level Level) (index uint64, stale bool, err error) {
 	if level == Local {
 		return n.readLocal(false)
@@ -142,7 +141,7 @@ func (n *Node) leaderIndex(ctx context.Context, level Level) (uint64, error) {
 		return 0, elsewhere{n.notLeader()}
 	}
 	// Before the quorum is asked: what is committed later is not promised.
-	index := n.fsm.position().index
+	index := n.committed()
 	if level != Strong && n.handing.Load() == 0 {
 		return index, nil
 	}
@@ -159,6 +158,16 @@ func (n *Node) leaderIndex(ctx context.Context, level Level) (uint64, error) {
 	default:
 		return 0, bundle.Errorf(bundle.KindUnavailable, "the read was not confirmed by a quorum: %w", err)
 	}
+}
+
+// committed returns up to where this node, which leads and is ready, knows the log
+// to be committed. No node has applied more. The only member may answer with
+// what it has applied: nobody else can have shown more.
+func (n *Node) committed() uint64 {
+	if members := n.servers(); len(members) == 1 && members[0].ID == n.id {
+		return n.fsm.position().index
+	}
+	return n.raft.CommitIndex()
 }
 
 // askLeader asks the node that leads for its leaderIndex, together with others
