@@ -19,6 +19,7 @@ type disk struct {
 	limit   time.Duration
 	through func(write func() error) error
 	fail    func(error) // tells the node of a write that failed
+	voting  func()      // waits until the node may vote
 
 	hanging atomic.Int32  // writes that take longer than limit
 	changed chan struct{} // has an element after hanging changed
@@ -37,7 +38,7 @@ func newDisk(store *raftboltdb.BoltStore, limit time.Duration, through func(func
 	if through == nil {
 		through = func(write func() error) error { return write() }
 	}
-	return &disk{BoltStore: store, limit: limit, through: through, fail: fail, changed: make(chan struct{}, 1), broken: make(chan struct{})}
+	return &disk{BoltStore: store, limit: limit, through: through, fail: fail, voting: func() {}, changed: make(chan struct{}, 1), broken: make(chan struct{})}
 }
 
 // stalled reports whether a write takes longer than it may.
@@ -92,11 +93,14 @@ func (d *disk) Set(key, value []byte) error {
 	return d.faulty(d.timed("a vote", func() error { return d.BoltStore.Set(key, value) }))
 }
 
-// SetUint64 writes a term. Raft panics when it cannot write its term, which
+// SetUint64 writes a term, that of a vote once this node may vote. Raft panics when it cannot write its term, which
 // would take the host's process with it. So the goroutine that wanted to ends
 // here instead, with what it has deferred; it does nothing more, and the node
 // stops.
 func (d *disk) SetUint64(key []byte, value uint64) error {
+	if string(key) == keyVoteTerm {
+		d.voting()
+	}
 	err := d.timed("a term", func() error { return d.BoltStore.SetUint64(key, value) })
 	if err != nil && d.served.Load() && string(key) == keyCurrentTerm {
 		d.breaks.Do(func() { close(d.broken) }) // before anybody stops the node

@@ -69,3 +69,39 @@ func TestWhatAFollowerShowsNoLaterReadMisses(t *testing.T) {
 		}
 	}
 }
+
+// A leader that was stopped and goes on believes that it leads for a while.
+func TestReplacedLeaderThatDoesNotKnowItShowsNothingOldUnmarked(t *testing.T) {
+	t.Parallel()
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3, Configure: func(n *clustertest.Node, config *cluster.Config) {
+		if n.Name == "n1" { // its own timers tell it nothing
+			config.HeartbeatTimeout, config.ElectionTimeout, config.LeaderLease = time.Minute, time.Minute, time.Minute
+		}
+	}})
+	old := c.Node(1)
+	old.MustPut("key", "old")
+	if got, stale, err := old.Get(within(t, 20*time.Second), cluster.Consistent, "key"); got != "old" || stale || err != nil {
+		t.Fatalf("%q, stale %v, %v", got, stale, err)
+	}
+	c.Isolate(old)
+	c.LeaderAmong(c.Followers(old)...).MustPut("key", "new")
+	if !old.Live().Leads() {
+		t.Fatal("it knows that it was replaced")
+	}
+	look := func(level cluster.Level) bool {
+		got, stale, err := old.Get(within(t, 20*time.Second), level, "key")
+		if err == nil && !stale && got != "new" {
+			t.Errorf("a %v read went back to %q", level, got)
+		}
+		return err == nil && !stale
+	}
+	for _, level := range []cluster.Level{cluster.Consistent, cluster.Strong} {
+		if look(level) {
+			t.Errorf("a %v read was answered without a quorum", level)
+		}
+	}
+	c.Heal()
+	for _, level := range []cluster.Level{cluster.Consistent, cluster.Strong} {
+		c.Eventually("it reads as others do", func() bool { return look(level) })
+	}
+}

@@ -148,9 +148,7 @@ func (n *Node) TransferLeadership(ctx context.Context, id string) error {
 		return bundle.Errorf(bundle.KindInvalid, "this node is the only voter; let another join first")
 	}
 	_, err, ended := call(ctx, &n.calls, func() (struct{}, error) {
-		// From the moment the other is told, the lease promises nothing.
-		n.handing.Add(1)
-		defer n.handing.Add(-1)
+		defer n.lease.handOver()()
 		if id == "" {
 			return struct{}{}, n.raft.LeadershipTransfer().Error()
 		}

@@ -39,15 +39,15 @@ func (s *session) lose() {
 	s.cancel()
 }
 
-// current reports whether there is a session, whether it is ready, and a channel that is
-// closed at the next change.
-func (l *leadership) current() (leading, ready bool, changed <-chan struct{}) {
+// current returns the term of the session, 0 if there is none, whether it is
+// ready, and a channel that is closed at the next change.
+func (l *leadership) current() (term uint64, ready bool, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.session == nil || l.session.lost {
-		return false, false, l.changed
+		return 0, false, l.changed
 	}
-	return true, l.session.ready, l.changed
+	return l.session.term, l.session.ready, l.changed
 }
 
 // signal wakes who waits for a change. The caller holds l.mu.
@@ -163,7 +163,7 @@ func (n *Node) lead() {
 		case <-n.store.changed:
 			n.watchDisk()
 		case <-n.regained:
-			if leading, _, _ := n.leadership.current(); !leading && n.raft.State() == raft.Leader && !n.store.stalled() {
+			if term, _, _ := n.leadership.current(); term == 0 && n.raft.State() == raft.Leader && !n.store.stalled() {
 				n.beginLeading()
 			}
 		case <-n.closing:
@@ -239,11 +239,11 @@ func (n *Node) WaitLeader(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		leading, ready, changed := n.leadership.current()
+		term, ready, changed := n.leadership.current()
 		if ready {
 			return nil
 		}
-		if _, id := n.raft.LeaderWithID(); !leading && id != "" && id != n.id {
+		if _, id := n.raft.LeaderWithID(); term == 0 && id != "" && id != n.id {
 			return nil
 		}
 		if err := n.stopped(); err != nil {

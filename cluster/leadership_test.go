@@ -36,7 +36,7 @@ func TestWorkRunsOncePerStretchAndNeverTwiceAtATime(t *testing.T) {
 		t.Error("work runs after the end")
 	}
 	l.begin(6, ready)
-	if leading, _, _ := l.current(); leading {
+	if term, _, _ := l.current(); term != 0 {
 		t.Error("a stretch began after the end")
 	}
 }
@@ -65,12 +65,12 @@ func TestWorkDoesNotStartUntilTheStateIsCurrent(t *testing.T) {
 		return true
 	})
 	<-preparing
-	if leading, isReady, _ := l.current(); !leading || isReady {
-		t.Errorf("leading %v, ready %v", leading, isReady)
+	if term, isReady, _ := l.current(); term != 1 || isReady {
+		t.Errorf("term %d, ready %v", term, isReady)
 	}
 	l.lose()
-	if leading, isReady, _ := l.current(); leading || isReady {
-		t.Errorf("after the loss: leading %v, ready %v", leading, isReady)
+	if term, isReady, _ := l.current(); term != 0 || isReady {
+		t.Errorf("after the loss: term %d, ready %v", term, isReady)
 	}
 	l.begin(2, func(context.Context) bool { return false })
 	l.end()

@@ -141,6 +141,7 @@ func (n *Node) changeMembers(ctx context.Context, change func(time.Duration) raf
 		return err
 	}
 	_, err, ended := call(ctx, &n.calls, func() (struct{}, error) {
+		defer n.lease.pause()() // a lease outlives one change of the quorum at most
 		return struct{}{}, change(enqueueTimeout).Error()
 	})
 	switch {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -46,10 +45,15 @@ type Node struct {
 	server     *server // nil without a listener
 	porter     *server // of newcomers; nil if nobody is let in
 	leadership leadership
-	joining    sync.Mutex   // one change of who may join at a time
-	handing    atomic.Int32 // attempts to hand leadership over that are under way
-	questions  [2]questions // to the leader, by whether a quorum must confirm
-	calls      callGroup    // goroutines that wait for an answer of raft
+	joining    sync.Mutex // one change of who may join at a time
+	lease      lease
+	promise    *promise
+	questions  [2]questions[uint64] // to the leader, by whether a quorum must confirm
+	rounds     questions[uint64]    // to the voters, see askVoters
+	voters     voters
+	asking     context.Context // ends when no question is put any more
+	stopAsking context.CancelFunc
+	calls      callGroup // goroutines that wait for an answer of raft
 
 	closing  chan struct{} // closed when Close begins
 	faults   chan error    // the first fault of the catalog or the log
@@ -89,6 +93,9 @@ func Open(ctx context.Context, config Config) (*Node, error) {
 		regained: make(chan struct{}, 1),
 	}
 	n.leadership.changed = make(chan struct{})
+	n.asking, n.stopAsking = context.WithCancel(context.Background())
+	n.lease.length = config.HeartbeatTimeout / 4
+	n.promise = newPromise(config.HeartbeatTimeout / 2)
 	n.fsm = &fsm{
 		catalog: config.Catalog, metrics: config.Metrics, logger: config.Logger, now: config.Now, trail: n.trail,
 		moved:     make(chan struct{}),
@@ -125,6 +132,7 @@ func (n *Node) start(config Config) (err error) {
 		return err
 	}
 	n.store = newDisk(store, config.DiskStall, config.LogWrite, func(err error) { _ = n.fsm.fail(err) })
+	n.store.voting = n.promise.keep
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.store.Close())
@@ -261,6 +269,7 @@ func (n *Node) run(config Config) {
 	n.loops.Go(n.compact)
 	n.loops.Go(func() { n.watchFaults(config.OnFatal) })
 	if n.soleVoter() {
+		n.promise.forget()
 		n.campaign()
 	}
 }
@@ -302,7 +311,11 @@ func (n *Node) shutdown() error {
 // without an answer when it shuts down, so whoever waits for one is let out
 // first, while raft still answers.
 func (n *Node) stopRaft() error {
+	if n.raft.State() == raft.Leader && n.otherVoters() > 0 && n.fsm.failed() == nil {
+		n.lease.handOver() // while this node still serves
+	}
 	n.calls.refuse()
+	n.stopAsking()
 	n.leadership.end() // before another node's work begins
 	if n.raft.State() == raft.Leader && n.otherVoters() > 0 {
 		if err := n.raft.LeadershipTransfer().Error(); err != nil {

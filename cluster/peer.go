@@ -26,6 +26,7 @@ const (
 	callIndex   = "/v1/index"   // GET what a read on another node must wait for
 	callStatus  = "/v1/status"  // GET how the node is
 	callMembers = "/v1/members" // POST a change of a member
+	callTerm    = "/v1/term"    // POST a leader's term; answers the voter's, and maybe a promise not to vote
 
 	headerTimeout = "Blockstored-Timeout" // of a request: milliseconds the asking node waits
 	headerIndex   = "Blockstored-Index"   // of an answer: where the log must be applied to
@@ -141,9 +142,19 @@ func (p *peers) call(ctx context.Context, id raft.ServerID, method, path string,
 	return answer, index, nil
 }
 
+// unknownCall is the error of a node whose program does not know the call.
+type unknownCall struct{ id raft.ServerID }
+
+func (e unknownCall) Error() string {
+	return fmt.Sprintf("node %s runs an older program that does not know what it was asked: update it", e.id)
+}
+
 func readProblem(id raft.ServerID, status int, answer []byte) error {
 	var p problem
 	if err := json.Unmarshal(answer, &p); err != nil || p.Message == "" {
+		if status == http.StatusNotFound {
+			return unknownCall{id}
+		}
 		return fmt.Errorf("node %s answered %d without a reason", id, status)
 	}
 	err := &bundle.Error{Kind: bundle.ParseKind(p.Kind), Message: p.Message, Fields: p.Fields}

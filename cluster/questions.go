@@ -5,41 +5,42 @@ import (
 	"sync"
 )
 
-// questions asks the leader how far it is, once for many readers: while one
-// question is under way, those that come share the next one. They cannot share
-// the one under way, which may have been answered before they began.
-type questions struct {
+// questions asks another node something, such as the leader how far it is, once
+// for many readers: while one question is under way, those that come share the
+// next one. They cannot share the one under way, which may have been answered
+// before they began.
+type questions[T any] struct {
 	mu      sync.Mutex
 	asking  bool
-	waiting *question // of those that came since the last was asked
+	waiting *question[T] // of those that came since the last was asked
 }
 
-type question struct {
-	done  chan struct{} // closed when it is answered
-	index uint64
-	err   error
+type question[T any] struct {
+	done   chan struct{} // closed when it is answered
+	answer T
+	err    error
 }
 
 // ask returns the answer to a question that was asked after the call began.
 // start runs the questions in the background, and refuses when the node closes.
-func (q *questions) ask(ctx context.Context, start func(func()) error, put func() (uint64, error)) (uint64, error) {
+func (q *questions[T]) ask(ctx context.Context, start func(func()) error, put func() (T, error)) (none T, err error) {
 	mine, err := q.join(start, put)
 	if err != nil {
-		return 0, err
+		return none, err
 	}
 	select {
 	case <-mine.done:
-		return mine.index, mine.err
+		return mine.answer, mine.err
 	case <-ctx.Done():
-		return 0, context.Cause(ctx)
+		return none, context.Cause(ctx)
 	}
 }
 
-func (q *questions) join(start func(func()) error, put func() (uint64, error)) (*question, error) {
+func (q *questions[T]) join(start func(func()) error, put func() (T, error)) (*question[T], error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.waiting == nil {
-		q.waiting = &question{done: make(chan struct{})}
+		q.waiting = &question[T]{done: make(chan struct{})}
 	}
 	mine := q.waiting
 	if !q.asking {
@@ -53,7 +54,7 @@ func (q *questions) join(start func(func()) error, put func() (uint64, error)) (
 }
 
 // run puts questions until nobody waits for one.
-func (q *questions) run(put func() (uint64, error)) {
+func (q *questions[T]) run(put func() (T, error)) {
 	for {
 		q.mu.Lock()
 		next := q.waiting
@@ -62,7 +63,7 @@ func (q *questions) run(put func() (uint64, error)) {
 		if next == nil {
 			return
 		}
-		next.index, next.err = put()
+		next.answer, next.err = put()
 		close(next.done)
 	}
 }

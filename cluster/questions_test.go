@@ -8,7 +8,7 @@ import (
 )
 
 func TestReadersShareTheNextQuestionAndNeverTheOneUnderWay(t *testing.T) {
-	var q questions
+	var q questions[uint64]
 	var running sync.WaitGroup
 	start := func(f func()) error { running.Go(f); return nil }
 	asked, answer := make(chan struct{}), make(chan uint64)
@@ -22,8 +22,8 @@ func TestReadersShareTheNextQuestionAndNeverTheOneUnderWay(t *testing.T) {
 		}
 		readers.Go(func() {
 			<-mine.done
-			if mine.index != want || mine.err != nil {
-				t.Errorf("got %d, %v, want %d", mine.index, mine.err, want)
+			if mine.answer != want || mine.err != nil {
+				t.Errorf("got %d, %v, want %d", mine.answer, mine.err, want)
 			}
 		})
 	}
@@ -46,7 +46,7 @@ func TestReadersShareTheNextQuestionAndNeverTheOneUnderWay(t *testing.T) {
 }
 
 func TestQuestionsEndWithTheReaderAndWithTheNode(t *testing.T) {
-	var q questions
+	var q questions[uint64]
 	var running sync.WaitGroup
 	release := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -131,33 +131,22 @@ func (n *Node) readLocal(stale bool) (uint64, bool, error) {
 }
 
 // leaderIndex returns what a read at level must wait for, if this node leads;
-// else the error is elsewhere. For Strong a quorum confirms that it leads.
+// else the error is elsewhere. For Strong the voters are asked whether it leads,
+// for Consistent a lease will do.
 func (n *Node) leaderIndex(ctx context.Context, level Level) (uint64, error) {
-	leads, err := n.awaitReady(ctx)
+	term, leads, err := n.awaitReady(ctx)
 	if err != nil {
 		return 0, err
 	}
 	if !leads {
 		return 0, elsewhere{n.notLeader()}
 	}
-	// Before the quorum is asked: what is committed later is not promised.
+	// Before the voters are asked: what is committed later is not promised.
 	index := n.committed()
-	if level != Strong && n.handing.Load() == 0 {
-		return index, nil
-	}
-	_, err, ended := call(ctx, &n.calls, func() (struct{}, error) {
-		return struct{}{}, n.raft.VerifyLeader().Error()
-	})
-	switch {
-	case err == nil:
-		return index, nil
-	case !ended && (errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrLeadershipLost)):
-		return 0, elsewhere{n.notLeader()}
-	case !ended && bundle.IsKind(err, bundle.KindUnavailable):
+	if err := n.confirm(ctx, term, level == Strong); err != nil {
 		return 0, err
-	default:
-		return 0, bundle.Errorf(bundle.KindUnavailable, "the read was not confirmed by a quorum: %w", err)
 	}
+	return index, nil
 }
 
 // committed returns up to where this node, which leads and is ready, knows the log
@@ -182,7 +171,7 @@ func (n *Node) askLeader(ctx context.Context, level Level) (uint64, error) {
 	}
 	return n.questions[strong].ask(ctx, n.calls.start, func() (uint64, error) {
 		// It is nobody's in particular, so no reader's context ends it.
-		ctx, cancel := context.WithTimeout(context.Background(), n.askLimit)
+		ctx, cancel := context.WithTimeout(n.asking, n.askLimit)
 		defer cancel()
 		_, id := n.raft.LeaderWithID()
 		if id == "" || id == n.id {
@@ -246,24 +235,24 @@ func (n *Node) reached() uint64 {
 	return at
 }
 
-// awaitReady reports whether this node leads, after waiting until its state is
-// current if it does.
-func (n *Node) awaitReady(ctx context.Context) (leads bool, err error) {
+// awaitReady reports whether this node leads, and in which term, after waiting
+// until its state is current if it does.
+func (n *Node) awaitReady(ctx context.Context) (term uint64, leads bool, err error) {
 	for {
-		leading, ready, changed := n.leadership.current()
+		term, ready, changed := n.leadership.current()
 		if err := n.stopped(); err != nil {
-			return false, err
+			return 0, false, err
 		}
 		switch {
 		case n.raft.State() != raft.Leader, n.store.stalled():
-			return false, nil
-		case leading && ready:
-			return true, nil
+			return 0, false, nil
+		case ready && n.raft.CurrentTerm() == term: // and not of an earlier one, whose end is not known here yet
+			return term, true, nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return false, bundle.Errorf(bundle.KindUnavailable, "this node has just become the leader and is catching up; retry: %w", context.Cause(ctx))
+			return 0, false, bundle.Errorf(bundle.KindUnavailable, "this node has just become the leader and is catching up; retry: %w", context.Cause(ctx))
 		}
 	}
 }

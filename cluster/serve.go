@@ -31,6 +31,7 @@ func (n *Node) serveCalls(ln net.Listener) *server {
 	mux.HandleFunc("GET "+callIndex, s.index)
 	mux.HandleFunc("GET "+callStatus, s.status)
 	mux.HandleFunc("POST "+callMembers, s.changeMember)
+	mux.HandleFunc("POST "+callTerm, s.term)
 	s.http = &http.Server{
 		Handler: s.members(mux), ReadHeaderTimeout: n.rpcLimit, ReadTimeout: n.rpcLimit, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 16 << 10,

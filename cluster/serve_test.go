@@ -65,7 +65,7 @@ func TestCallsAreAsWritten(t *testing.T) {
 	p := newPeers(l)
 	for _, c := range []struct{ method, path, body string }{
 		{"POST", callPropose, "command"}, {"GET", callIndex + "?level=strong", ""}, {"GET", callStatus, ""}, {"POST", callJoin, "127.0.0.1:7"},
-		{"POST", callMembers, `{"change":"remove","node":"n3"}`},
+		{"POST", callMembers, `{"change":"remove","node":"n3"}`}, {"POST", callTerm, `{"term":2,"promise":281}`},
 	} {
 		if _, _, err := p.call(t.Context(), "n2-1", c.method, c.path, []byte(c.body)); err == nil {
 			t.Error("an answer from nobody")
@@ -78,6 +78,7 @@ func TestCallsAreAsWritten(t *testing.T) {
 		"GET /v1/index?level=strong HTTP/1.1\r\nHost: x\r\n\r\n",
 		"GET /v1/index?level=most HTTP/1.1\r\nHost: x\r\n\r\n",
 		"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST /v1/term HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{\"term\":2}",
 	} {
 		fmt.Fprintf(&out, "<<< %s\n%s\n", strings.SplitN(request, " HTTP", 2)[0], raw(t, n, "n1-1", request))
 	}
