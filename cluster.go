@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -141,8 +142,12 @@ func (i *Instance) startNode(ctx context.Context, p *port) (err error) {
 	return err
 }
 
-// several reports whether the instance has further nodes.
-func (i *Instance) several() bool { return len(i.node.Stats().Members) > 1 }
+// several reports whether the instance has further nodes. A node that was
+// removed may be left with the others only, or with one.
+func (i *Instance) several() bool {
+	s := i.node.Stats()
+	return slices.ContainsFunc(s.Members, func(m cluster.Member) bool { return m.ID != s.ID })
+}
 
 // openAuthority loads the authority of the instance's nodes. Where there is
 // none, this node is the only one, and makes it, and the instance if need be,

@@ -35,6 +35,7 @@ type Stats struct {
 	LogEntries    uint64        // stored here
 	LogBytes      int64         // of raft.db in use
 	DiskStalled   bool          // a write to the log takes longer than Config.DiskStall
+	Removed       bool          // the others said that this node is no member any more
 	Members       []Member
 }
 
@@ -62,6 +63,7 @@ func (n *Node) Stats() Stats {
 		ID: string(n.id), Role: role(n.raft.State()), Leader: string(id), LeaderAddress: string(addr),
 		Term: n.raft.CurrentTerm(), Applied: n.fsm.position().index,
 		Commit: n.raft.CommitIndex(), LastLog: n.raft.LastIndex(), DiskStalled: n.store.stalled(),
+		Removed: n.removed(),
 	}
 	if s.Role != "leader" {
 		s.LastContact = -1

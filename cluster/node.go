@@ -45,6 +45,7 @@ type Node struct {
 	server     *server // nil without a listener
 	porter     *server // of newcomers; nil if nobody is let in
 	leadership leadership
+	removal    removal
 	joining    sync.Mutex // one change of who may join at a time
 	lease      lease
 	promise    *promise
@@ -261,6 +262,7 @@ func (n *Node) run(config Config) {
 	if ln := n.layer.calls(); ln != nil {
 		n.server = n.serveCalls(ln)
 		n.loops.Go(n.moveIn)
+		n.loops.Go(n.watchMembership)
 	}
 	if ln := n.layer.newcomers(); ln != nil {
 		n.porter = n.newcomers(ln, config.Welcome)

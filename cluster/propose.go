@@ -214,6 +214,9 @@ func (n *Node) stopped() error {
 	if n.isClosing() {
 		return errStopped
 	}
+	if n.removed() {
+		return errRemoved
+	}
 	return nil
 }
 

@@ -56,8 +56,8 @@ func (l Level) String() string {
 // index the catalog has applied at least. Stale says that Consistent could not
 // be had, because this node hears of no leader or gets no answer from it, and
 // the read is as Local. Errors have KindUnavailable; one of them is that this
-// node has not heard of a leader for longer than Config.MaxStaleness and the
-// read would be as Local. It waits for Config.RPCTimeout at most.
+// node has not heard of a leader for longer than Config.MaxStaleness, or was
+// removed, and the read would be as Local. It waits for Config.RPCTimeout at most.
 //
 // The index that is waited for is up to where the leader knows the log to be
 // committed, and not what it has applied: another node may have applied, and
@@ -120,6 +120,9 @@ func (n *Node) hearsLeader() bool {
 
 // readLocal lets a read go to what there is, if that is not too old.
 func (n *Node) readLocal(stale bool) (uint64, bool, error) {
+	if n.removed() {
+		return 0, false, errRemoved
+	}
 	if n.maxStale > 0 && n.raft.State() != raft.Leader {
 		at := n.raft.LastContact()
 		if at.IsZero() || time.Since(at) > n.maxStale {

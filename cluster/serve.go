@@ -61,9 +61,12 @@ type peerKey struct{}
 func (s *server) members(next http.Handler) http.Handler {
 	slots := make(chan struct{}, 2*maxCalls)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, ok := r.Context().Value(peerKey{}).(*nodeConn)
-		if !ok || !s.node.isMember(c.peer) {
-			refuse(w, bundle.Errorf(bundle.KindForbidden, "the caller is no member of this cluster; let it join"))
+		peer := ""
+		if c, ok := r.Context().Value(peerKey{}).(*nodeConn); ok {
+			peer = c.peer
+		}
+		if !s.node.isMember(peer) {
+			refuse(w, s.node.notMember(peer))
 			return
 		}
 		if err := s.node.calls.enter(); err != nil {

@@ -1,0 +1,106 @@
+package cluster_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/cluster"
+	"github.com/blockstored/blockstored/cluster/clustertest"
+)
+
+// removes has the leader remove a node, and returns the term in which it did.
+func removes(t *testing.T, leader, n *clustertest.Node) uint64 {
+	t.Helper()
+	if err := leader.Live().Remove(within(t, 30*time.Second), n.ID()); err != nil {
+		t.Fatal(err)
+	}
+	return leader.Live().Stats().Term
+}
+
+// saysRemoved waits until a node says of itself that it was removed, everywhere
+// where it is asked.
+func saysRemoved(t *testing.T, c *clustertest.Cluster, n *clustertest.Node) {
+	t.Helper()
+	c.Eventually("it says that it was removed", func() bool { return n.Live().Stats().Removed })
+	for _, level := range []cluster.Level{cluster.Local, cluster.Consistent, cluster.Strong} {
+		_, _, err := n.Get(within(t, 30*time.Second), level, "before")
+		if !bundle.IsKind(err, bundle.KindUnavailable) || !strings.Contains(err.Error(), "was removed") {
+			t.Errorf("a %s read of a removed node: %v", level, err)
+		}
+	}
+	if err := n.Put(within(t, 60*time.Second), "by the removed", "x"); !bundle.IsKind(err, bundle.KindUnavailable) || !strings.Contains(err.Error(), "was removed") {
+		t.Errorf("a write through a removed node: %v", err)
+	}
+}
+
+func TestNodeThatWasRemovedSaysSo(t *testing.T) {
+	t.Parallel()
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3, TLS: true, Configure: patient})
+	leader := c.Leader()
+	leader.MustPut("before", "x")
+	n := c.Followers(leader)[0]
+	if n.Live().Stats().Removed {
+		t.Error("a member says that it was removed")
+	}
+	term := removes(t, leader, n)
+	saysRemoved(t, c, n)
+	n.Stop()
+	n.Start() // again, with what it has
+	saysRemoved(t, c, n)
+	leader.MustPut("after", "x")
+	if s := leader.Live().Stats(); s.Term != term || s.Role != "leader" {
+		t.Errorf("it disturbed the others, who were in term %d: %+v", term, s)
+	}
+}
+
+// The log of a node that was down says that it votes, and it would like to be
+// elected. Nobody hears it, and it finds out why.
+func TestNodeThatWasRemovedWhileItWasDownSaysSo(t *testing.T) {
+	t.Parallel()
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3, TLS: true, Configure: patient})
+	leader := c.Leader()
+	leader.MustPut("before", "x")
+	n := c.Followers(leader)[0]
+	n.Kill()
+	term := removes(t, leader, n)
+	n.Start()
+	saysRemoved(t, c, n)
+	leader.MustPut("after", "x")
+	if s := leader.Live().Stats(); s.Term != term || s.Role != "leader" {
+		t.Errorf("it disturbed the others, who were in term %d: %+v", term, s)
+	}
+	// As its disk is what it was, it may also be let in again.
+	c.Join(n)
+	c.Eventually("it votes", func() bool { m := memberOf(leader, n.ID()); return m != nil && m.Voter })
+	c.Eventually("it says so", func() bool { return !n.Live().Stats().Removed && has(t, n, "after", "x") })
+}
+
+// The one that is left decides alone; the other must not.
+func TestNodeThatWasRemovedOfTwoDoesNotLead(t *testing.T) {
+	t.Parallel()
+	c := clustertest.Start(t, clustertest.Options{Nodes: 2})
+	leader := c.Leader()
+	leader.MustPut("before", "x")
+	n := c.Followers(leader)[0]
+	removes(t, leader, n)
+	saysRemoved(t, c, n)
+	n.Kill()
+	n.Start()
+	saysRemoved(t, c, n)
+	leader.MustPut("after", "x")
+}
+
+// A newcomer has no members, or some of before it joined, and was not removed.
+func TestNewNodeWasNotRemoved(t *testing.T) {
+	t.Parallel()
+	c := clustertest.Start(t, clustertest.Options{Nodes: 1})
+	n := c.New()
+	n.Start()
+	if n.Live().Stats().Removed {
+		t.Error("before it joined")
+	}
+	c.Join(n)
+	c.Eventually("it votes", func() bool { return len(n.Live().Stats().Members) == 2 && !n.Live().Stats().Removed })
+}
