@@ -202,7 +202,7 @@ func (i *Instance) makeAuthority(ctx context.Context) (err error) {
 		name  string
 		value []byte
 	}{{access.SecretClusterJoinKey, joinKey}, {access.SecretClusterAuthority, text}} {
-		if err := i.apply(ctx, catalog.PutSecret{Name: s.name, Sealed: i.sealer.Seal(s.name, s.value)}); err != nil {
+		if err := apply(ctx, i.node, i.now(), catalog.PutSecret{Name: s.name, Sealed: i.sealer.Seal(s.name, s.value)}); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/cluster"
 	"github.com/blockstored/blockstored/storage"
 	"github.com/blockstored/blockstored/syndication"
 )
@@ -20,27 +21,28 @@ const (
 )
 
 // lead starts the work that only a leader does. Each piece runs under a context
-// that ends with leadership; closing the node joins them all.
+// that ends with leadership, and proposes through this node in this term or not
+// at all; closing the node joins them all.
 func (i *Instance) lead() {
-	i.node.WhileLeader(func(ctx context.Context, _ uint64) {
+	i.node.WhileLeader(func(ctx context.Context, l cluster.Leader) {
 		err := syndication.RunPublisher(ctx, syndication.PublisherConfig{
-			Catalog: i.catalog, Proposer: i.node, Now: i.now, Logger: i.log,
+			Catalog: i.catalog, Proposer: l, Now: i.now, Logger: i.log,
 			Identity: i.identity.Load,
 		})
 		i.ended(ctx, "publisher", err)
 	})
-	i.node.WhileLeader(func(ctx context.Context, _ uint64) { i.ended(ctx, "replica", i.replica.Run(ctx)) })
-	i.node.WhileLeader(func(ctx context.Context, _ uint64) { i.takeOver(ctx) })
-	i.node.WhileLeader(func(ctx context.Context, _ uint64) { i.purge(ctx) })
+	i.node.WhileLeader(func(ctx context.Context, l cluster.Leader) { i.ended(ctx, "replica", i.replica.Run(ctx, l)) })
+	i.node.WhileLeader(i.takeOver)
+	i.node.WhileLeader(i.purge)
 }
 
 // takeOver makes what the leader before held this one's: what the instance says
 // of itself, and the storage, whose claim it then renews.
-func (i *Instance) takeOver(ctx context.Context) {
+func (i *Instance) takeOver(ctx context.Context, l cluster.Leader) {
 	retry := time.NewTicker(claimRetry)
 	defer retry.Stop()
 	for {
-		err := i.inherit(ctx)
+		err := i.inherit(ctx, l)
 		if err == nil {
 			break
 		}
@@ -62,7 +64,7 @@ func (i *Instance) takeOver(ctx context.Context) {
 	}
 }
 
-func (i *Instance) inherit(ctx context.Context) error {
+func (i *Instance) inherit(ctx context.Context, l cluster.Leader) error {
 	if i.claimed.Swap(false) {
 		return nil // Open did it all
 	}
@@ -72,7 +74,7 @@ func (i *Instance) inherit(ctx context.Context) error {
 	if err := i.claim(ctx); err != nil {
 		return err
 	}
-	return i.describe(ctx)
+	return i.describe(ctx, l)
 }
 
 // ended reports leader's work that stopped while this node still leads.
@@ -84,7 +86,7 @@ func (i *Instance) ended(ctx context.Context, what string, err error) {
 
 // purge removes, in small batches, rows that no query can see any more. While
 // there are none it proposes nothing.
-func (i *Instance) purge(ctx context.Context) {
+func (i *Instance) purge(ctx context.Context, l cluster.Leader) {
 	tick := time.NewTicker(purgeEvery)
 	defer tick.Stop()
 	for {
@@ -93,7 +95,7 @@ func (i *Instance) purge(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := i.purgeAll(ctx); err != nil && ctx.Err() == nil {
+		if err := i.purgeAll(ctx, l); err != nil && ctx.Err() == nil {
 			i.log.Warn("purge: trying again in a moment", "error", err)
 		}
 	}
@@ -101,7 +103,7 @@ func (i *Instance) purge(ctx context.Context) {
 
 // purgeAll goes on until a command removed less than it might have: however
 // fast rows come, they do not pile up.
-func (i *Instance) purgeAll(ctx context.Context) error {
+func (i *Instance) purgeAll(ctx context.Context, l cluster.Leader) error {
 	var due bool
 	err := i.catalog.View(ctx, func(v *catalog.View) (err error) {
 		due, err = v.Purgeable(i.now().UnixMicro())
@@ -111,7 +113,7 @@ func (i *Instance) purgeAll(ctx context.Context) error {
 		return err
 	}
 	for {
-		result, err := i.node.Propose(ctx, catalog.NewCommand(i.now(), catalog.Purge{Limit: purgeLimit}))
+		result, err := l.Propose(ctx, catalog.NewCommand(i.now(), catalog.Purge{Limit: purgeLimit}))
 		switch {
 		case err != nil:
 			return err

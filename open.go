@@ -6,11 +6,13 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/blockstored/blockstored/access"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
 	"github.com/blockstored/blockstored/metrics"
+	"github.com/blockstored/blockstored/primary"
 	"github.com/blockstored/blockstored/storage"
 	"github.com/blockstored/blockstored/storage/dir"
 	"github.com/blockstored/blockstored/storage/s3"
@@ -102,7 +104,7 @@ func (i *Instance) openIdentity(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := i.apply(ctx, init); err != nil {
+	if err := apply(ctx, i.node, i.now(), init); err != nil {
 		return err
 	}
 	return i.loadIdentity(ctx)
@@ -142,7 +144,7 @@ func (i *Instance) claimOf(ctx context.Context) (storage.ClaimConfig, error) {
 // they changed since the last start. Where there are several nodes, the leader
 // publishes what its configuration says and leaves alone what it leaves open: a
 // node that joined knows neither.
-func (i *Instance) describe(ctx context.Context) error {
+func (i *Instance) describe(ctx context.Context, to primary.Proposer) error {
 	name, endpoints := i.cfg.Name, i.endpoints()
 	if i.several() {
 		now := i.identity.Load().Descriptor()
@@ -157,7 +159,7 @@ func (i *Instance) describe(ctx context.Context) error {
 	if err != nil || !changed {
 		return err
 	}
-	if err := i.apply(ctx, update); err != nil {
+	if err := apply(ctx, to, i.now(), update); err != nil {
 		return err
 	}
 	return i.loadIdentity(ctx)
@@ -175,8 +177,8 @@ func (i *Instance) endpoints() []string {
 }
 
 // apply proposes body and turns a refusal into an error.
-func (i *Instance) apply(ctx context.Context, body catalog.Body) error {
-	result, err := i.node.Propose(ctx, catalog.NewCommand(i.now(), body))
+func apply(ctx context.Context, to primary.Proposer, now time.Time, body catalog.Body) error {
+	result, err := to.Propose(ctx, catalog.NewCommand(now, body))
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func (i *Instance) openFacing(ctx context.Context) error {
 		return err
 	}
 	if !i.several() {
-		if err := i.describe(ctx); err != nil {
+		if err := i.describe(ctx, i.node); err != nil {
 			return err
 		}
 	}

@@ -62,6 +62,7 @@ func (db *DB) change(fn func(a *applier) error) error {
 		return err
 	}
 	db.state = a.state
+	db.level.Store(uint64(db.state.level))
 	if a.tokens {
 		db.tokens.Add(1)
 	}
@@ -138,7 +139,11 @@ func (a *applier) entry(e Entry) (Result, error) {
 	if err := a.run(`SAVEPOINT command`); err != nil {
 		return Result{}, err
 	}
-	if err := a.apply(cmd.Body); err != nil {
+	err = a.fenced(e.Term)
+	if err == nil {
+		err = a.apply(cmd.Body)
+	}
+	if err != nil {
 		refusal, ok := errors.AsType[*bundle.Error](err)
 		if !ok || refusal.Kind == bundle.KindCorrupt { // a row is damaged, on this node alone
 			return Result{}, err
@@ -168,6 +173,8 @@ func (a *applier) apply(body Body) error {
 		return a.putSecret(b.Name, b.Sealed)
 	case Purge:
 		return a.purge(b)
+	case RaiseLevel:
+		return a.raiseLevel(b)
 	case CreateCollection:
 		return a.createCollection(b)
 	case UpdateCollection:

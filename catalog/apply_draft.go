@@ -236,6 +236,9 @@ func (a *applier) deleteDraft(b DeleteDraft) error {
 	if err != nil {
 		return err
 	}
+	if b.IfRevision != 0 && clamp(b.IfRevision) != d.revision {
+		return changedSince(b.ID)
+	}
 	if err := a.run(`UPDATE drafts SET state = 1 WHERE id = ?`, d.id); err != nil {
 		return err
 	}

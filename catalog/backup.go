@@ -167,6 +167,7 @@ func (db *DB) Install(ctx context.Context, r io.Reader) error {
 	}
 	db.mu.Lock()
 	db.handle, db.state = h, st
+	db.level.Store(uint64(st.level))
 	db.mu.Unlock()
 	db.tokens.Add(1)
 	old.users.Done()

@@ -13,6 +13,7 @@ const (
 	KindUpdateInstance   Kind = 2
 	KindPutSecret        Kind = 3
 	KindPurge            Kind = 4
+	KindRaiseLevel       Kind = 5
 	KindCreateCollection Kind = 10
 	KindUpdateCollection Kind = 11
 	KindDeleteCollection Kind = 12
@@ -59,7 +60,11 @@ type Command struct {
 	Request RequestID
 	Time    int64    // the proposer's clock, µs since 1970 UTC
 	Seed    [32]byte // the proposer's randomness; salts of appended records derive from it
-	Body    Body
+	// Term, if not 0, is the term in which the proposer decided this as the
+	// leader. In an entry of another term the command is refused with
+	// KindConflict, Fields reason=deposed. Of level 2.
+	Term uint64
+	Body Body
 }
 
 // InitInstance makes the instance: its permanent id, keys and first generation.
@@ -89,6 +94,12 @@ type PutSecret struct {
 // patches, contents of deleted objects. It gives up what was staged and not
 // touched for 24 h before that time. Result.Number is the rows removed.
 type Purge struct{ Limit int }
+
+// RaiseLevel puts a level in force, so that commands of it may be proposed. It
+// never lowers one: Result.Number is the level in force then. Only a leader
+// proposes it, once every node of the cluster has said that it understands
+// Level; a node that does not stops. Of level 2.
+type RaiseLevel struct{ Level uint64 }
 
 // CreateCollection appends a collection record to the log.
 type CreateCollection struct {
@@ -172,8 +183,12 @@ type PatchDraft struct {
 	IfRevision   uint64 // 0: any
 }
 
-// DeleteDraft forgets a draft and its overlay.
-type DeleteDraft struct{ ID bundle.ID }
+// DeleteDraft forgets a draft and its overlay. IfRevision, when not 0, must be
+// the draft's revision (KindPrecondition otherwise); it is of level 2.
+type DeleteDraft struct {
+	ID         bundle.ID
+	IfRevision uint64
+}
 
 // RebaseDraft moves a draft's base to version Base. The proposer has checked
 // that overlay and newer versions do not conflict. Refused with KindConflict if

@@ -6,7 +6,7 @@ import (
 
 // Entry is one committed entry of the cluster's log.
 type Entry struct {
-	Index, Term uint64
+	Index, Term uint64 // Term is that of the leader that appended it
 	Data        []byte // an encoded Command
 }
 

@@ -13,7 +13,7 @@ import (
 // columns and its order. Not in it: the applied position, the members of the
 // cluster, the full-text index.
 var dumped = []struct{ table, columns, order string }{
-	{"state", "last_time, next_id, log_size, collections, drafts, versions, blobs, bundles_own, bundles_copy, bundles_withdrawn, parked, held", "id"},
+	{"state", "last_time, next_id, log_size, collections, drafts, versions, blobs, bundles_own, bundles_copy, bundles_withdrawn, parked, held, level", "id"},
 	{"instance", "uuid, name, descriptor, generation, created", "id"},
 	{"secrets", "name, sealed", "name"},
 	{"requests", "time, request, result", "time"},

@@ -12,6 +12,9 @@ func (PutSecret) CommandKind() Kind { return KindPutSecret }
 // CommandKind returns [KindPurge].
 func (Purge) CommandKind() Kind { return KindPurge }
 
+// CommandKind returns [KindRaiseLevel].
+func (RaiseLevel) CommandKind() Kind { return KindRaiseLevel }
+
 // CommandKind returns [KindCreateCollection].
 func (CreateCollection) CommandKind() Kind { return KindCreateCollection }
 

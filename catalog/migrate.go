@@ -12,7 +12,7 @@ var migrations embed.FS
 
 // schemaVersion is the number of the newest migration, kept in user_version.
 // Migrations only go forward, and a published one is never edited.
-const schemaVersion = 3
+const schemaVersion = 4
 
 // migrate brings a database to schemaVersion. Every migration is one
 // transaction. A migration must be deterministic, so that nodes that apply the

@@ -39,6 +39,7 @@ type DB struct {
 	syncDir func(path string) error // syncPath but in tests
 
 	tokens atomic.Uint64 // see TokensRevision
+	level  atomic.Uint64 // that of state, for who does not wait for writing
 
 	mu      sync.Mutex
 	handle  *handle       // guarded by mu; nil once closed or faulty
@@ -71,6 +72,7 @@ func Open(ctx context.Context, dir string, opts Options) (*DB, error) {
 	if db.state, err = loadState(h.writer); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
+	db.level.Store(uint64(db.state.level))
 	if isNew {
 		if err := db.name(h.dir); err != nil {
 			return nil, errors.Join(err, h.close())

@@ -106,7 +106,7 @@ func TestWhatAnOlderProgramStagedIsPurged(t *testing.T) {
 	_, draft := s.bundleIn("one")
 	s.must(stage(draft, "old", "a"))
 	for _, text := range []string{`UPDATE patches SET modified = 0`, `DROP INDEX patches_staged`,
-		`ALTER TABLE tokens DROP COLUMN used`, `PRAGMA user_version = 1`} {
+		`ALTER TABLE tokens DROP COLUMN used`, `ALTER TABLE state DROP COLUMN level`, `PRAGMA user_version = 1`} {
 		if err := s.handle.writer.run(text); err != nil {
 			t.Fatal(err)
 		}

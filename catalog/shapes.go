@@ -1,7 +1,7 @@
 package catalog
 
 // The shapes of the command bodies: arrays of the fields in the order of their
-// declaration. All are at version 1.
+// declaration. The first version of a body is of the level that its kind came with.
 
 func shapeInitInstance(c *codec, _ uint64, b *InitInstance) {
 	c.array(5)
@@ -29,6 +29,11 @@ func shapePurge(c *codec, _ uint64, b *Purge) {
 	n := int64(b.Limit)
 	c.int(&n)
 	b.Limit = int(n)
+}
+
+func shapeRaiseLevel(c *codec, _ uint64, b *RaiseLevel) {
+	c.array(1)
+	c.uint(&b.Level)
 }
 
 func shapeCreateCollection(c *codec, _ uint64, b *CreateCollection) {
@@ -97,9 +102,15 @@ func shapePatchDraft(c *codec, _ uint64, b *PatchDraft) {
 	c.uint(&b.IfRevision)
 }
 
-func shapeDeleteDraft(c *codec, _ uint64, b *DeleteDraft) {
-	c.array(1)
+func shapeDeleteDraft(c *codec, version uint64, b *DeleteDraft) {
+	if version == 1 {
+		c.array(1)
+		c.id(&b.ID)
+		return
+	}
+	c.array(2)
 	c.id(&b.ID)
+	c.uint(&b.IfRevision)
 }
 
 func shapeRebaseDraft(c *codec, _ uint64, b *RebaseDraft) {

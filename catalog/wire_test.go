@@ -43,7 +43,7 @@ func samples() []Body {
 		CreateDraft{a, b, "studio_draft"},
 		StagePatch{a, b, []FileOp{op}, located},
 		PatchDraft{a, b, []FileOp{op, del}, []LinkOp{link, {Delete: true, Link: bundle.Link{Name: "m"}}}, located, 5},
-		DeleteDraft{a},
+		DeleteDraft{ID: a},
 		RebaseDraft{a, 3, 4},
 		ForgetEdits{a, 3, []string{"p/q", text}, []string{"l"}},
 		LocateBlobs{located},
@@ -69,31 +69,64 @@ func samples() []Body {
 	}
 }
 
+// later has what came with a level, level by level: bodies of kinds, and of
+// versions of them, that were not there before.
+func later() map[uint64][]Command {
+	fenced := sampleCommand(Purge{500})
+	fenced.Term = 1 << 33
+	return map[uint64][]Command{
+		2: {fenced, sampleCommand(RaiseLevel{2}), sampleCommand(DeleteDraft{idOf("a"), 7})},
+	}
+}
+
 func sampleCommand(b Body) Command {
 	return Command{Request: RequestID{1, 2}, Time: 1_700_000_000_000_000, Seed: [32]byte{3}, Body: b}
+}
+
+// commands has the samples of every level.
+func commands() map[uint64][]Command {
+	out := later()
+	for _, body := range samples() {
+		out[1] = append(out[1], sampleCommand(body))
+	}
+	return out
 }
 
 // TestCommandBytesStayAsPublished holds the encoding to what nodes have in
 // their logs. A failure here means a new encoding version, never -update.
 func TestCommandBytesStayAsPublished(t *testing.T) {
-	var out strings.Builder
-	seen := make(map[Kind]bool)
-	for _, body := range samples() {
-		b, err := sampleCommand(body).Encode()
-		if err != nil {
-			t.Fatal(err)
+	seen := make(map[Kind]uint64) // the versions of its body, as bits
+	for level, commands := range commands() {
+		var out strings.Builder
+		for _, c := range commands {
+			b, err := c.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			kind := c.Body.CommandKind()
+			if c.Level() != level {
+				t.Errorf("%s is of level %d and stands among those of level %d", kind, c.Level(), level)
+			}
+			fmt.Fprintf(&out, "%s %s\n", kind, hex.EncodeToString(b))
+			version, _ := kinds[kind].version(c.Body)
+			seen[kind] |= 1 << version
 		}
-		fmt.Fprintf(&out, "%s %s\n", body.CommandKind(), hex.EncodeToString(b))
-		seen[body.CommandKind()] = true
+		golden(t, fmt.Sprintf("commands-%d.golden", level), out.String())
 	}
-	for k := range kinds {
-		if !seen[k] {
-			t.Errorf("there is no sample of %s", k)
+	for k, info := range kinds {
+		for i := range info.levels {
+			if seen[k]&(2<<i) == 0 {
+				t.Errorf("there is no sample of version %d of %s", i+1, k)
+			}
 		}
 	}
-	path := filepath.Join("testdata", "commands.golden")
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
 	if *update {
-		if err := os.WriteFile(path, []byte(out.String()), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -101,39 +134,77 @@ func TestCommandBytesStayAsPublished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out.String() != string(want) {
+	if got != string(want) {
 		t.Errorf("commands are encoded in another way than %s has it", path)
 	}
 }
 
 func TestCommandsComeBackAsTheyWere(t *testing.T) {
-	for _, body := range samples() {
-		want := sampleCommand(body)
-		b, err := want.Encode()
-		if err != nil {
-			t.Fatal(err)
+	for _, commands := range commands() {
+		for _, want := range commands {
+			comesBack(t, want)
 		}
-		got, err := DecodeCommand(b)
-		if err != nil {
-			t.Fatalf("%T: %v", body, err)
+	}
+}
+
+func comesBack(t *testing.T, want Command) {
+	t.Helper()
+	b, err := want.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := DecodeCommand(b)
+	if err != nil {
+		t.Fatalf("%T: %v", want.Body, err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	for cut := range b {
+		if _, err := DecodeCommand(b[:cut]); err == nil {
+			t.Fatalf("%T: %d of %d bytes were accepted", want.Body, cut, len(b))
 		}
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("got %+v, want %+v", got, want)
-		}
-		for cut := range b {
-			if _, err := DecodeCommand(b[:cut]); err == nil {
-				t.Fatalf("%T: %d of %d bytes were accepted", body, cut, len(b))
-			}
-		}
-		if _, err := DecodeCommand(append(slices.Clone(b), 0)); err == nil {
-			t.Errorf("%T: a byte too many was accepted", body)
-		}
-		// A pointer to a body encodes like the body.
-		p := reflect.New(reflect.TypeOf(body))
-		p.Elem().Set(reflect.ValueOf(body))
-		viaPointer, err := sampleCommand(p.Interface().(Body)).Encode()
-		if err != nil || !slices.Equal(viaPointer, b) {
-			t.Errorf("%T: a pointer to it encodes differently (%v)", body, err)
+	}
+	if _, err := DecodeCommand(append(slices.Clone(b), 0)); err == nil {
+		t.Errorf("%T: a byte too many was accepted", want.Body)
+	}
+	// A pointer to a body encodes like the body.
+	p := reflect.New(reflect.TypeOf(want.Body))
+	p.Elem().Set(reflect.ValueOf(want.Body))
+	pointed := want
+	pointed.Body = p.Interface().(Body)
+	viaPointer, err := pointed.Encode()
+	if err != nil || !slices.Equal(viaPointer, b) {
+		t.Errorf("%T: a pointer to it encodes differently (%v)", want.Body, err)
+	}
+}
+
+// TestACommandHasOneEncoding has commands in a form that has room for what is
+// not set: a term of 0, a version of the body that nothing of it needs.
+func TestACommandHasOneEncoding(t *testing.T) {
+	for name, write := range map[string]func(c *codec){
+		"has a term of 0": func(c *codec) {
+			kind, version, none := uint64(KindPurge), uint64(1), uint64(0)
+			c.array(7)
+			c.uint(&kind)
+			c.uint(&version)
+			(&Command{}).shape(c)
+			c.uint(&none)
+			shapePurge(c, 1, &Purge{1})
+		},
+		"is written in version 2 and belongs in 1": func(c *codec) {
+			kind, version := uint64(KindDeleteDraft), uint64(2)
+			c.array(6)
+			c.uint(&kind)
+			c.uint(&version)
+			(&Command{}).shape(c)
+			shapeDeleteDraft(c, 2, &DeleteDraft{ID: idOf("a")})
+		},
+	} {
+		c := &codec{writing: true}
+		write(c)
+		if _, err := DecodeCommand(c.buf); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("got %v, want it to say that it %s", err, name)
 		}
 	}
 }
@@ -154,6 +225,7 @@ func TestUnknownCommandsAreNamed(t *testing.T) {
 		{1 << 40, 1, "commands of kind 1099511627776"},
 		{uint64(KindCreateBundle), 2, "version 2 of CreateBundle"},
 		{uint64(KindCreateBundle), 0, "version 0 of CreateBundle"},
+		{uint64(KindDeleteDraft), 3, "version 3 of DeleteDraft"},
 	} {
 		_, err := DecodeCommand(encode(tc.kind, tc.version))
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -187,12 +259,14 @@ func TestIntegersHaveOneEncoding(t *testing.T) {
 }
 
 func FuzzDecodeCommand(f *testing.F) {
-	for _, body := range samples() {
-		b, err := sampleCommand(body).Encode()
-		if err != nil {
-			f.Fatal(err)
+	for _, commands := range commands() {
+		for _, c := range commands {
+			b, err := c.Encode()
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(b)
 		}
-		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := DecodeCommand(b)

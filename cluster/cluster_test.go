@@ -115,12 +115,12 @@ func TestClosedLeaderHandsOver(t *testing.T) {
 	c.Converge()
 	var leading atomic.Int32
 	for _, n := range c.Nodes() {
-		n.Live().WhileLeader(func(ctx context.Context, term uint64) {
+		n.Live().WhileLeader(func(ctx context.Context, l cluster.Leader) {
 			if leading.Add(1) > 1 {
 				t.Error("two nodes believe that they lead while all of them answer")
 			}
 			if !has(t, n, "by", "a") {
-				t.Errorf("term %d: leader's work started before the state was current", term)
+				t.Errorf("term %d: leader's work started before the state was current", l.Term())
 			}
 			<-ctx.Done()
 			leading.Add(-1)
@@ -160,7 +160,7 @@ func TestLeaderWithoutQuorumStopsAcknowledging(t *testing.T) {
 	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
 	a := c.Leader()
 	ended := make(chan struct{})
-	a.Live().WhileLeader(func(ctx context.Context, _ uint64) { <-ctx.Done(); close(ended) })
+	a.Live().WhileLeader(func(ctx context.Context, _ cluster.Leader) { <-ctx.Done(); close(ended) })
 	for _, n := range c.Followers(a) {
 		n.Kill()
 	}

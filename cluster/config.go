@@ -28,6 +28,9 @@ type StateMachine interface {
 	Applied() (index, term uint64, err error)
 	// Configuration returns what SetConfiguration recorded last, and its index.
 	Configuration() (index uint64, conf []byte, err error)
+	// Levels returns the level in force, up to which commands may be proposed,
+	// and the highest that this program understands. Both only rise.
+	Levels() (inForce, highest uint64)
 	// Sync makes everything applied before the call survive a loss of power.
 	Sync() error
 	// Backup writes a consistent copy to w: the state at some position that is

@@ -20,11 +20,21 @@ const promotionInterval = 200 * time.Millisecond
 // vote, and with one as soon as it keeps up with the log. A member of the same
 // name and another incarnation is removed first, as its disk was lost; one that
 // still answers is KindConflict, and so is a member of another name at address.
-// Joining again changes nothing. Only the leader can; errors are as those of
+// Joining again changes nothing. The node is taken to run this program, as far
+// as levels go. Only the leader can; errors are as those of
 // [Node.AddVoter].
 func (n *Node) Join(ctx context.Context, id, address string) error {
+	_, highest := n.fsm.catalog.Levels()
+	return n.join(ctx, id, address, highest)
+}
+
+// join is Join, of a node whose program understands level at most.
+func (n *Node) join(ctx context.Context, id, address string, level uint64) error {
 	n.joining.Lock()
 	defer n.joining.Unlock()
+	if err := n.joins(id, level); err != nil {
+		return err
+	}
 	gone, member, err := n.replaced(ctx, id, address)
 	if err != nil || member {
 		return err
@@ -85,7 +95,7 @@ func (n *Node) healthOf(ctx context.Context, id raft.ServerID) (h health, err er
 }
 
 // promote gives nodes that keep up a vote, for as long as this one leads.
-func (n *Node) promote(ctx context.Context, _ uint64) {
+func (n *Node) promote(ctx context.Context) {
 	tick := time.NewTicker(promotionInterval)
 	defer tick.Stop()
 	for before := n.reached(); ; {

@@ -20,7 +20,7 @@ type leadership struct {
 	running sync.WaitGroup
 }
 
-type work func(ctx context.Context, term uint64)
+type work func(ctx context.Context, l Leader)
 
 // session is one stretch of leadership.
 type session struct {
@@ -58,7 +58,7 @@ func (l *leadership) signal() {
 
 // begin opens a session. prepare runs in it first, and the work starts when it
 // reports true.
-func (l *leadership) begin(term uint64, prepare func(context.Context) bool) {
+func (l *leadership) begin(leader Leader, prepare func(context.Context) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
@@ -70,8 +70,8 @@ func (l *leadership) begin(term uint64, prepare func(context.Context) bool) {
 		before = l.session.done
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &session{term: term, cancel: cancel, done: make(chan struct{})}
-	s.start = func(w work) { s.works.Go(func() { w(ctx, term) }) }
+	s := &session{term: leader.term, cancel: cancel, done: make(chan struct{})}
+	s.start = func(w work) { s.works.Go(func() { w(ctx, leader) }) }
 	l.session = s
 	l.signal()
 	l.running.Go(func() {
@@ -134,12 +134,13 @@ func (l *leadership) register(w work) {
 
 // WhileLeader registers work for as long as this node is open. Each time the
 // node becomes the leader and everything committed before is applied here, fn
-// is called on a goroutine of its own with the term; ctx ends when leadership
-// does. One fn never runs twice at the same time on this node: it must return
+// is called on a goroutine of its own with what it proposes through; ctx ends
+// when leadership does. One fn never runs twice at the same time on this node: it must return
 // soon after ctx ends, as the next stretch of leadership and Close wait for it.
 // If it returns earlier it is called again in the next stretch only. Another
-// node may lead before fn has noticed: what fn proposes must hold then, too.
-func (n *Node) WhileLeader(fn func(ctx context.Context, term uint64)) { n.leadership.register(fn) }
+// node may lead before fn has noticed: so what fn decides is proposed through
+// its [Leader], and not through the node.
+func (n *Node) WhileLeader(fn func(ctx context.Context, l Leader)) { n.leadership.register(fn) }
 
 // Leads reports whether this node leads and everything committed before is
 // applied here.
@@ -175,17 +176,19 @@ func (n *Node) lead() {
 func (n *Node) beginLeading() {
 	term := n.raft.CurrentTerm()
 	n.logger.Info("leading", "node", n.id, "term", term)
-	n.leadership.begin(term, func(ctx context.Context) bool { return n.prepare(ctx, term) })
+	l := Leader{node: n, term: term}
+	n.leadership.begin(l, func(ctx context.Context) bool { return n.prepare(ctx, l) })
 	if n.raft.State() != raft.Leader { // or raft says so later
 		n.leadership.lose()
 	}
 }
 
 // prepare makes the state current: it reports whether everything committed
-// before the term is applied here. It tries until ctx ends with leadership: a
+// before the term is applied here. An only node puts the highest level in force
+// then, before anybody proposes. It tries until ctx ends with leadership: a
 // barrier that was not taken in time must not leave a leader that is never
 // ready.
-func (n *Node) prepare(ctx context.Context, term uint64) bool {
+func (n *Node) prepare(ctx context.Context, l Leader) bool {
 	for {
 		_, err, ended := call(ctx, &n.calls, func() (struct{}, error) {
 			return struct{}{}, n.raft.Barrier(n.rpcLimit).Error()
@@ -194,14 +197,27 @@ func (n *Node) prepare(ctx context.Context, term uint64) bool {
 		case ended, ctx.Err() != nil, n.fsm.failed() != nil, errors.Is(err, errStopped):
 			return false
 		case err == nil:
+			n.raised.Store(0) // of an earlier term: by now it is in force, or never will be
+			n.raiseAlone(ctx, l)
 			return true
 		}
-		n.logger.Warn("leading, but the state could not be made current; it is tried again", "term", term, "error", err)
+		n.logger.Warn("leading, but the state could not be made current; it is tried again", "term", l.term, "error", err)
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():
 			return false
 		}
+	}
+}
+
+// raiseAlone puts the highest level in force if this is the only node: a new
+// instance begins there. What fails is tried again by raise.
+func (n *Node) raiseAlone(ctx context.Context, l Leader) {
+	if inForce, highest := n.fsm.catalog.Levels(); inForce >= highest || !n.alone() {
+		return
+	}
+	if err := n.raiseOnce(ctx, l); err != nil && ctx.Err() == nil {
+		n.logger.Warn("could not put a higher level in force yet", "error", err)
 	}
 }
 

@@ -36,6 +36,8 @@ type Stats struct {
 	LogBytes      int64         // of raft.db in use
 	DiskStalled   bool          // a write to the log takes longer than Config.DiskStall
 	Removed       bool          // the others said that this node is no member any more
+	Level         uint64        // in force here, see [catalog.DB.Levels]
+	HighestLevel  uint64        // that this node's program understands
 	Members       []Member
 }
 
@@ -47,12 +49,14 @@ type health struct {
 	Log     uint64 `json:"log"`     // last entry stored
 	Stalled bool   `json:"stalled"` // its disk
 	Version string `json:"version"` // of its program
+	Level   uint64 `json:"level"`   // the highest that its program understands
 }
 
 func (n *Node) health() health {
+	_, level := n.fsm.catalog.Levels()
 	return health{
 		ID: string(n.id), Term: n.raft.CurrentTerm(), Applied: n.reached(),
-		Log: n.raft.LastIndex(), Stalled: n.store.stalled(), Version: n.version,
+		Log: n.raft.LastIndex(), Stalled: n.store.stalled(), Version: n.version, Level: level,
 	}
 }
 
@@ -65,6 +69,7 @@ func (n *Node) Stats() Stats {
 		Commit: n.raft.CommitIndex(), LastLog: n.raft.LastIndex(), DiskStalled: n.store.stalled(),
 		Removed: n.removed(),
 	}
+	s.Level, s.HighestLevel = n.fsm.catalog.Levels()
 	if s.Role != "leader" {
 		s.LastContact = -1
 		if at := n.raft.LastContact(); !at.IsZero() {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -16,6 +17,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/catalog"
 )
 
 const (
@@ -36,6 +38,7 @@ type Newcomer struct {
 	Node    string `json:"node"`    // its id, see [Config.ID]
 	Address string `json:"address"` // where the others reach it
 	Storage string `json:"storage"` // where it keeps files, which must be where the instance does
+	Level   uint64 `json:"level"`   // the highest that its program understands, 0: as this one, see [catalog.HighestLevel]
 }
 
 // Welcome is what a node needs to be one of an instance.
@@ -101,7 +104,7 @@ func (n *Node) letIn(w http.ResponseWriter, r *http.Request, welcome func(contex
 		n.logger.Warn("refused a node that asked to join", "node", who.Node, "address", who.Address, "error", err)
 		return nil, err
 	}
-	if err := n.Join(ctx, who.Node, who.Address); err != nil {
+	if err := n.join(ctx, who.Node, who.Address, levelOf(who.Level)); err != nil {
 		return nil, err
 	}
 	n.logger.Info("let a node join; it votes when it has caught up", "node", who.Node, "address", who.Address)
@@ -118,6 +121,7 @@ func AskToJoin(ctx context.Context, who Newcomer, now func() time.Time) (Welcome
 	if err != nil {
 		return Welcome{}, err
 	}
+	who.Level = cmp.Or(who.Level, catalog.HighestLevel)
 	body, err := json.Marshal(who)
 	if err != nil {
 		return Welcome{}, err

@@ -194,3 +194,34 @@ func TestNewcomersReachNothingElse(t *testing.T) {
 		t.Errorf("without Welcome: %v", err)
 	}
 }
+
+// atLevel is a state machine in which another level is in force.
+type atLevel struct {
+	StateMachine
+	inForce uint64
+}
+
+func (a atLevel) Levels() (inForce, highest uint64) { return a.inForce, a.inForce }
+
+// TestNodesThatUnderstandTooLittleAreRefusedByName before they are members.
+func TestNodesThatUnderstandTooLittleAreRefusedByName(t *testing.T) {
+	a, err := NewAuthority(bundle.NewID(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := inviting(t, a, func(c *Config) { c.Catalog = atLevel{c.Catalog, 9} })
+	who := Newcomer{Token: tokenOf(t, a, time.Now().Add(time.Minute), string(first.self)), Node: "n2-1", Address: "127.0.0.1:1", Level: 8}
+	_, err = AskToJoin(t.Context(), who, time.Now)
+	if want := "this program understands level 8, the instance is at 9: upgrade it first"; !bundle.IsKind(err, bundle.KindConflict) || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want it to say %q", err, want)
+	}
+	if members := first.Stats().Members; len(members) != 1 {
+		t.Errorf("it is a member: %v", members)
+	}
+	for _, level := range []uint64{9, 10} { // a newer program may join
+		who.Level = level
+		if _, err = AskToJoin(t.Context(), who, time.Now); err != nil {
+			t.Errorf("level %d: %v", level, err)
+		}
+	}
+}

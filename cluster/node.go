@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -46,7 +47,8 @@ type Node struct {
 	porter     *server // of newcomers; nil if nobody is let in
 	leadership leadership
 	removal    removal
-	joining    sync.Mutex // one change of who may join at a time
+	joining    sync.Mutex    // one change of who may join at a time
+	raised     atomic.Uint64 // level that this leader has begun to put in force
 	lease      lease
 	promise    *promise
 	questions  [2]questions[uint64] // to the leader, by whether a quorum must confirm
@@ -256,8 +258,9 @@ func (n *Node) run(config Config) {
 		n.watchPeers(observations)
 	})
 	n.unhook = n.metrics.OnScrape(n.measure)
-	n.WhileLeader(func(ctx context.Context, _ uint64) { n.announce(ctx) })
-	n.WhileLeader(n.promote)
+	n.WhileLeader(func(ctx context.Context, _ Leader) { n.announce(ctx) })
+	n.WhileLeader(func(ctx context.Context, _ Leader) { n.promote(ctx) })
+	n.WhileLeader(n.raise)
 	n.peers = newPeers(n.layer)
 	if ln := n.layer.calls(); ln != nil {
 		n.server = n.serveCalls(ln)

@@ -171,7 +171,7 @@ func TestFaultOfTheCatalogStopsTheNode(t *testing.T) {
 	calls := 0
 	n.book.set(func() { n.book.beforeApply = func() error { calls++; return broken } })
 	ended := make(chan struct{})
-	n.WhileLeader(func(ctx context.Context, _ uint64) { <-ctx.Done(); close(ended) })
+	n.WhileLeader(func(ctx context.Context, _ Leader) { <-ctx.Done(); close(ended) })
 	_, err := n.proposeData(t.Context(), []byte("broken"))
 	if e, ok := errors.AsType[*bundle.Error](err); !ok || e.Kind != bundle.KindUnavailable || e.Fields["outcome"] != "unknown" {
 		t.Errorf("the proposal that met the fault: %#v", err)

@@ -27,6 +27,7 @@ type NodeStatus struct {
 	Lag     uint64 // entries that are committed, as far as this node knows, and not in its catalog
 	Stalled bool   // its disk does not answer
 	Version string // of its program
+	Level   uint64 // the highest that its program understands
 }
 
 // Nodes asks all nodes of the cluster how they are, each for a heartbeat timeout
@@ -48,7 +49,7 @@ func (n *Node) Nodes(ctx context.Context) []NodeStatus {
 				return
 			}
 			s := &out[k]
-			s.Answers, s.Applied, s.Stalled, s.Version = true, h.Applied, h.Stalled, h.Version
+			s.Answers, s.Applied, s.Stalled, s.Version, s.Level = true, h.Applied, h.Stalled, h.Version, levelOf(h.Level)
 			s.Lag = max(commit, h.Applied) - h.Applied
 		})
 	}

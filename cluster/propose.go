@@ -27,11 +27,15 @@ const enqueueTimeout = 10 * time.Second
 // catalog applies a request once.
 //
 // Errors are those of [catalog.Command.Encode] for what cannot be a command,
-// else of KindUnavailable. With the field "outcome" = "unknown" the command may
+// else of KindUnavailable. The field "reason" = "level" says that the command
+// is of a level that not all nodes understand yet, and was not proposed. With the field "outcome" = "unknown" the command may
 // have been applied, or may yet be: propose it again with the same request id,
 // and the catalog answers with the first result if there was one. Without that
 // field it was not applied.
 func (n *Node) Propose(ctx context.Context, cmd catalog.Command) (catalog.Result, error) {
+	if err := n.permitted(cmd); err != nil {
+		return catalog.Result{}, err
+	}
 	data, err := cmd.Encode()
 	if err != nil {
 		return catalog.Result{}, err

@@ -21,7 +21,7 @@ func TestLeaderWhoseDiskHangsMakesRoom(t *testing.T) {
 	old := c.Leader()
 	old.MustPut("key", "before")
 	ended := make(chan struct{})
-	old.Live().WhileLeader(func(ctx context.Context, _ uint64) { <-ctx.Done(); close(ended) })
+	old.Live().WhileLeader(func(ctx context.Context, _ cluster.Leader) { <-ctx.Done(); close(ended) })
 	old.Disk().Freeze()
 	hangs := make(chan error, 1)
 	go func() { hangs <- old.Put(within(t, 20*time.Second), "other", "x") }()
@@ -73,7 +73,7 @@ func TestStalledDiskOfTheOnlyVoterEndsNothing(t *testing.T) {
 	c := clustertest.Start(t, clustertest.Options{Configure: stallAfter(50 * time.Millisecond)})
 	n := c.Leader()
 	works := make(chan context.Context, 2)
-	n.Live().WhileLeader(func(ctx context.Context, _ uint64) { works <- ctx; <-ctx.Done() })
+	n.Live().WhileLeader(func(ctx context.Context, _ cluster.Leader) { works <- ctx; <-ctx.Done() })
 	work := <-works
 	n.Disk().Freeze()
 	done := make(chan error, 1)
@@ -98,7 +98,7 @@ func TestLeaderGoesOnWhenNobodyTookOver(t *testing.T) {
 	}})
 	old := c.Leader()
 	terms := make(chan uint64, 8)
-	old.Live().WhileLeader(func(ctx context.Context, term uint64) { terms <- term; <-ctx.Done(); terms <- 0 })
+	old.Live().WhileLeader(func(ctx context.Context, l cluster.Leader) { terms <- l.Term(); <-ctx.Done(); terms <- 0 })
 	term := <-terms
 	for _, n := range c.Followers(old) {
 		c.Cut(old, n) // its word does not reach them

@@ -17,7 +17,7 @@ var number = regexp.MustCompile(`\d+`)
 // versions are the constants behind the version column of formats.md.
 var versions = []struct{ format, file, constant string }{
 	{"catalog", "catalog/migrate.go", "schemaVersion"},
-	{"command", "catalog/wire.go", "encodingVersion"},
+	{"command", "catalog/highest.go", "HighestLevel"},
 	{"pack", "storage/pack.go", "packFormat"},
 	{"claim", "storage/claim.go", "claimFormat"},
 	{"manifest", "bundle/page.go", "manifestVersion"},

@@ -37,7 +37,7 @@ type PeerClient interface {
 // Config says what a [Replica] works with. Proposer, Catalog, Store, Contents
 // and Connect are required.
 type Config struct {
-	Proposer Proposer
+	Proposer Proposer // for what operators decide; see [Replica.Run] for the rest
 	Catalog  *catalog.DB
 	Store    *storage.Store
 	Contents *storage.Contents // of Store, located by Catalog
@@ -107,8 +107,10 @@ func New(cfg Config) *Replica {
 
 // Run follows every peer that is subscribed to until ctx ends, and returns nil
 // then, when all that it started has ended. It runs on the leader: ctx ends when
-// leadership is lost. It may be run again, but not twice at a time.
-func (r *Replica) Run(ctx context.Context) error {
+// leadership is lost, and what it decides goes through leader, which proposes
+// for that stretch of leadership only. It may be run again, but not twice at a
+// time.
+func (r *Replica) Run(ctx context.Context, leader Proposer) error {
 	if err := r.begin(); err != nil {
 		return err
 	}
@@ -139,7 +141,7 @@ func (r *Replica) Run(ctx context.Context) error {
 		here := make(map[bundle.ID]bool, len(peers))
 		for _, p := range peers {
 			here[p.ID] = true
-			f, known := r.see(p)
+			f, known := r.see(p, leader)
 			if known {
 				f.refresh(p)
 				continue
@@ -193,11 +195,13 @@ func (r *Replica) end() {
 }
 
 // see returns the follower of a peer, and whether it was there already.
-func (r *Replica) see(p catalog.Peer) (f *follower, known bool) {
+func (r *Replica) see(p catalog.Peer, leader Proposer) (f *follower, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if f, known = r.followers[p.ID]; !known {
-		f = newFollower(r.cfg, p)
+		cfg := r.cfg
+		cfg.Proposer = leader
+		f = newFollower(cfg, p)
 		r.followers[p.ID] = f
 	}
 	return f, known

@@ -324,7 +324,7 @@ func (s *site) follow(wrap func(PeerClient) PeerClient, change ...func(*Config))
 	r := &running{Replica: New(cfg), s: s}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx) }()
+	go func() { done <- r.Run(ctx, cfg.Proposer) }()
 	r.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -277,7 +277,7 @@ func TestPeersComeAndGoWhileItRuns(t *testing.T) {
 	if len(status) != 1 || status[0].Name != "east" {
 		t.Errorf("the status is %+v", status)
 	}
-	if err := r.Run(t.Context()); !bundle.IsKind(err, bundle.KindConflict) {
+	if err := r.Run(t.Context(), nil); !bundle.IsKind(err, bundle.KindConflict) {
 		t.Errorf("a second Run: %v", err)
 	}
 }
