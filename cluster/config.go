@@ -103,6 +103,9 @@ type Config struct {
 	// MaxStaleness, if not 0, is how long after the last word of a leader this
 	// node goes on answering reads that ask nobody.
 	MaxStaleness time.Duration
+	// BehindLimit (5 s) is for how long a node may lack something that its leader
+	// has committed before it should get no requests, see [Node.Unready].
+	BehindLimit time.Duration
 	// DiskStall (2 s) is how long one write to the log may take before a leader
 	// makes room for another. Of a node that is the only voter it is logged.
 	DiskStall time.Duration
@@ -155,6 +158,7 @@ func (c Config) withDefaults() (Config, error) {
 	orDefault(&c.ElectionTimeout, max(time.Second, c.HeartbeatTimeout))
 	orDefault(&c.LeaderLease, min(500*time.Millisecond, c.HeartbeatTimeout))
 	orDefault(&c.RPCTimeout, 10*time.Second)
+	orDefault(&c.BehindLimit, 5*time.Second)
 	orDefault(&c.DiskStall, 2*time.Second)
 	orDefault(&c.Retention.Soft, 64<<20)
 	orDefault(&c.Retention.Age, 30*time.Minute)

@@ -16,10 +16,11 @@ import (
 // yet its heartbeats go on: only somebody else can see that and act.
 type disk struct {
 	*raftboltdb.BoltStore
-	limit   time.Duration
-	through func(write func() error) error
-	fail    func(error) // tells the node of a write that failed
-	voting  func()      // waits until the node may vote
+	limit    time.Duration
+	through  func(write func() error) error
+	fail     func(error)         // tells the node of a write that failed
+	voting   func()              // waits until the node may vote
+	appended func(time.Duration) // is told how long appending entries took
 
 	hanging atomic.Int32  // writes that take longer than limit
 	changed chan struct{} // has an element after hanging changed
@@ -38,7 +39,10 @@ func newDisk(store *raftboltdb.BoltStore, limit time.Duration, through func(func
 	if through == nil {
 		through = func(write func() error) error { return write() }
 	}
-	return &disk{BoltStore: store, limit: limit, through: through, fail: fail, voting: func() {}, changed: make(chan struct{}, 1), broken: make(chan struct{})}
+	return &disk{
+		BoltStore: store, limit: limit, through: through, fail: fail, voting: func() {}, appended: func(time.Duration) {},
+		changed: make(chan struct{}, 1), broken: make(chan struct{}),
+	}
 }
 
 // stalled reports whether a write takes longer than it may.
@@ -80,6 +84,8 @@ func (d *disk) StoreLog(l *raft.Log) error { return d.StoreLogs([]*raft.Log{l}) 
 
 // StoreLogs writes entries durably.
 func (d *disk) StoreLogs(logs []*raft.Log) error {
+	began := time.Now()
+	defer func() { d.appended(time.Since(began)) }()
 	return d.faulty(d.timed("to the log", func() error { return d.BoltStore.StoreLogs(logs) }))
 }
 

@@ -40,7 +40,7 @@ func (n *Node) join(ctx context.Context, id, address string, level uint64) error
 		return err
 	}
 	for _, old := range gone {
-		if err := n.remove(ctx, old); err != nil {
+		if err := n.remove(ctx, old, removedReplaced); err != nil {
 			return err
 		}
 	}
@@ -133,9 +133,10 @@ func (n *Node) vote(ctx context.Context, m raft.Server) error {
 	return n.addVoter(ctx, string(m.ID), string(m.Address))
 }
 
-// TransferLeadership makes the voter id lead, or any other if id is "", and
-// returns when this node does not lead any more. Only the leader can; errors
-// are as those of [Node.AddVoter].
+// TransferLeadership makes the voter id lead, or if id is "" the one of the
+// others that has most of the log, and returns when this node knows that it
+// does. Only the leader can; errors are KindNotFound if id is no member,
+// KindInvalid if it has no vote or there is nobody else, and else as those of [Node.AddVoter].
 func (n *Node) TransferLeadership(ctx context.Context, id string) error {
 	if err := n.stopped(); err != nil {
 		return err
@@ -152,21 +153,23 @@ func (n *Node) TransferLeadership(ctx context.Context, id string) error {
 	switch {
 	case id == string(n.id):
 		return nil
+	case id != "" && to.ID == "" && n.isMember(id):
+		return bundle.Errorf(bundle.KindInvalid, "node %s has no vote, so it cannot lead: wait until \"blockstored cluster status\" shows it as a voter", id)
 	case id != "" && to.ID == "":
 		return bundle.Errorf(bundle.KindNotFound, "there is no voter %s that could lead", id)
 	case id == "" && n.otherVoters() == 0:
 		return bundle.Errorf(bundle.KindInvalid, "this node is the only voter; let another join first")
 	}
-	_, err, ended := call(ctx, &n.calls, func() (struct{}, error) {
-		defer n.lease.handOver()()
-		if id == "" {
-			return struct{}{}, n.raft.LeadershipTransfer().Error()
+	if id == "" {
+		var err error
+		if to, err = n.successor(ctx); err != nil {
+			return bundle.Errorf(bundle.KindUnavailable, "leadership stays here: %w", err)
 		}
-		return struct{}{}, n.raft.LeadershipTransferToServer(to.ID, to.Address).Error()
-	})
+	}
+	_, err, ended := call(ctx, &n.calls, func() (struct{}, error) { return struct{}{}, n.transfer(to) })
 	switch {
 	case err == nil:
-		return nil
+		return n.awaitOther(ctx, to.ID)
 	case ended:
 		return bundle.Errorf(bundle.KindUnavailable, "it is not known yet who leads; look at the members: %w", err)
 	default:

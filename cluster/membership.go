@@ -12,7 +12,6 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/blockstored/blockstored/bundle"
-	"github.com/blockstored/blockstored/metrics"
 )
 
 // Member is a node of the cluster, as its log records it.
@@ -34,6 +33,8 @@ type Stats struct {
 	LastContact   time.Duration // since the leader was heard; 0 on the leader, negative if never
 	LogEntries    uint64        // stored here
 	LogBytes      int64         // of raft.db in use
+	Lag           uint64        // entries that the leader has committed and that are not in the catalog here
+	Behind        time.Duration // for how long that has been so at least; 0 if Lag is
 	DiskStalled   bool          // a write to the log takes longer than Config.DiskStall
 	Removed       bool          // the others said that this node is no member any more
 	Level         uint64        // in force here, see [catalog.DB.Levels]
@@ -44,10 +45,14 @@ type Stats struct {
 // health is what a node tells others of itself.
 type health struct {
 	ID      string `json:"id"`
+	Role    string `json:"role"`
 	Term    uint64 `json:"term"`
+	Commit  uint64 `json:"commit"`  // last entry that it knows to be committed
 	Applied uint64 `json:"applied"` // last entry in the catalog
 	Log     uint64 `json:"log"`     // last entry stored
+	Contact int64  `json:"contact"` // milliseconds since it heard its leader; 0 on the leader, negative for never
 	Stalled bool   `json:"stalled"` // its disk
+	Leaving bool   `json:"leaving"` // it is about to stop
 	Version string `json:"version"` // of its program
 	Level   uint64 `json:"level"`   // the highest that its program understands
 }
@@ -55,8 +60,9 @@ type health struct {
 func (n *Node) health() health {
 	_, level := n.fsm.catalog.Levels()
 	return health{
-		ID: string(n.id), Term: n.raft.CurrentTerm(), Applied: n.reached(),
-		Log: n.raft.LastIndex(), Stalled: n.store.stalled(), Version: n.version, Level: level,
+		ID: string(n.id), Role: role(n.raft.State()), Term: n.raft.CurrentTerm(), Commit: n.raft.CommitIndex(), Applied: n.reached(),
+		Log: n.raft.LastIndex(), Contact: n.lastContact().Milliseconds(), Stalled: n.store.stalled(),
+		Leaving: n.leaving.Load() != nil, Version: n.version, Level: level,
 	}
 }
 
@@ -70,12 +76,8 @@ func (n *Node) Stats() Stats {
 		Removed: n.removed(),
 	}
 	s.Level, s.HighestLevel = n.fsm.catalog.Levels()
-	if s.Role != "leader" {
-		s.LastContact = -1
-		if at := n.raft.LastContact(); !at.IsZero() {
-			s.LastContact = max(0, n.now().Sub(at))
-		}
-	}
+	s.LastContact = n.lastContact()
+	s.Lag, s.Behind = n.behind()
 	if !n.isClosing() {
 		s.LogBytes = n.logBytes()
 		if first, err := n.store.FirstIndex(); err == nil && first > 0 && s.LastLog >= first {
@@ -86,6 +88,19 @@ func (n *Node) Stats() Stats {
 		s.Members = append(s.Members, Member{ID: string(m.ID), Address: string(m.Address), Voter: m.Suffrage == raft.Voter})
 	}
 	return s
+}
+
+// lastContact is the time since this node heard its leader: 0 on the leader,
+// negative if it never did.
+func (n *Node) lastContact() time.Duration {
+	if n.raft.State() == raft.Leader {
+		return 0
+	}
+	at := n.raft.LastContact()
+	if at.IsZero() {
+		return -time.Second
+	}
+	return max(0, time.Since(at))
 }
 
 // AddVoter lets the node id, which listens at address, take part and vote at
@@ -111,7 +126,7 @@ func (n *Node) addVoter(ctx context.Context, id, address string) error {
 	}
 	for _, m := range n.servers() {
 		if string(m.ID) == id && string(m.Address) != address && m.ID != n.id {
-			if err := n.remove(ctx, id); err != nil {
+			if err := n.remove(ctx, id, removedReplaced); err != nil {
 				return err
 			}
 		}
@@ -128,19 +143,29 @@ func (n *Node) addVoter(ctx context.Context, id, address string) error {
 func (n *Node) Remove(ctx context.Context, id string) error {
 	n.joining.Lock()
 	defer n.joining.Unlock()
-	return n.remove(ctx, id)
+	return n.remove(ctx, id, removedByOperator)
 }
 
-func (n *Node) remove(ctx context.Context, id string) error {
+// The causes for which a node is taken out, for the metrics.
+const (
+	removedByOperator = "operator"
+	removedReplaced   = "replaced" // its name comes back with an empty disk, or it listens elsewhere
+)
+
+func (n *Node) remove(ctx context.Context, id, cause string) error {
 	if !n.isMember(id) {
 		return bundle.Errorf(bundle.KindNotFound, "node %s is no member of this cluster", id)
 	}
 	if id == string(n.id) && n.soleVoter() {
 		return bundle.Errorf(bundle.KindInvalid, "node %s is the only voter; without it the instance has no catalog", id)
 	}
-	return n.changeMembers(ctx, func(wait time.Duration) raft.IndexFuture {
+	err := n.changeMembers(ctx, func(wait time.Duration) raft.IndexFuture {
 		return n.raft.RemoveServer(raft.ServerID(id), 0, wait)
 	})
+	if err == nil {
+		n.metrics.MemberRemoved(cause)
+	}
+	return err
 }
 
 func (n *Node) changeMembers(ctx context.Context, change func(time.Duration) raft.IndexFuture) error {
@@ -235,40 +260,6 @@ func role(s raft.RaftState) string {
 	default:
 		return "follower"
 	}
-}
-
-// watchPeers tells the log which nodes stop and resume answering this leader.
-func (n *Node) watchPeers(observations <-chan raft.Observation) {
-	for {
-		select {
-		case o := <-observations:
-			switch d := o.Data.(type) {
-			case raft.FailedHeartbeatObservation:
-				n.logger.Warn("a node does not answer", "node", d.PeerID, "last_contact", d.LastContact)
-			case raft.ResumedHeartbeatObservation:
-				n.logger.Info("a node answers again", "node", d.PeerID)
-			}
-		case <-n.closing:
-			return
-		}
-	}
-}
-
-func aboutPeers(o *raft.Observation) bool {
-	switch o.Data.(type) {
-	case raft.FailedHeartbeatObservation, raft.ResumedHeartbeatObservation:
-		return true
-	default:
-		return false
-	}
-}
-
-// measure sets the gauges of raft.
-func (n *Node) measure() {
-	s := n.Stats()
-	n.metrics.SetRaft(metrics.RaftState{
-		Leader: s.Role == "leader", Term: s.Term, CommitIndex: s.Commit, AppliedIndex: s.Applied, LogEntries: s.LogEntries,
-	})
 }
 
 // compact drops the part of the log that nobody needs, when there is one.

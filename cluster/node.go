@@ -20,16 +20,19 @@ import (
 // goroutine. A Node owns its goroutines, raft.db, the transport and the
 // listener; the catalog stays the caller's.
 type Node struct {
-	id        raft.ServerID
-	version   string
-	logger    *slog.Logger
-	metrics   *metrics.Metrics
-	now       clock
-	rpcLimit  time.Duration
-	patience  time.Duration // for a leader to be there
-	askLimit  time.Duration // for a leader to answer a question
-	maxStale  time.Duration // 0: any
-	retention Retention
+	id          raft.ServerID
+	version     string
+	logger      *slog.Logger
+	metrics     *metrics.Metrics
+	security    *TLS // nil: none
+	now         clock
+	rpcLimit    time.Duration
+	patience    time.Duration // for a leader to be there
+	askLimit    time.Duration // for a leader to answer a question
+	maxStale    time.Duration // 0: any
+	behindLimit time.Duration
+	started     time.Time
+	retention   Retention
 
 	raft      *raft.Raft
 	fsm       *fsm
@@ -47,8 +50,10 @@ type Node struct {
 	porter     *server // of newcomers; nil if nobody is let in
 	leadership leadership
 	removal    removal
-	joining    sync.Mutex    // one change of who may join at a time
-	raised     atomic.Uint64 // level that this leader has begun to put in force
+	lag        lag                       // behind the leader
+	leaving    atomic.Pointer[time.Time] // since when; nil: it stays
+	joining    sync.Mutex                // one change of who may join at a time
+	raised     atomic.Uint64             // level that this leader has begun to put in force
 	lease      lease
 	promise    *promise
 	questions  [2]questions[uint64] // to the leader, by whether a quorum must confirm
@@ -85,7 +90,8 @@ func Open(ctx context.Context, config Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		id: raft.ServerID(config.ID), version: config.Version, logger: config.Logger, metrics: config.Metrics, now: config.Now,
+		id: raft.ServerID(config.ID), version: config.Version, logger: config.Logger, metrics: config.Metrics, security: config.TLS, now: config.Now,
+		behindLimit: config.BehindLimit, started: time.Now(),
 		rpcLimit: config.RPCTimeout, retention: config.Retention, maxStale: config.MaxStaleness,
 		patience: 2 * (config.HeartbeatTimeout + config.ElectionTimeout), askLimit: config.HeartbeatTimeout,
 		trail:    &trail{retention: config.Retention},
@@ -136,6 +142,7 @@ func (n *Node) start(config Config) (err error) {
 	}
 	n.store = newDisk(store, config.DiskStall, config.LogWrite, func(err error) { _ = n.fsm.fail(err) })
 	n.store.voting = n.promise.keep
+	n.store.appended = n.metrics.LogAppend
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.store.Close())
@@ -251,11 +258,11 @@ func (n *Node) run(config Config) {
 	n.halt = sync.OnceValue(n.stopRaft)
 	n.close = sync.OnceValue(n.shutdown)
 	observations := make(chan raft.Observation, 64)
-	observer := raft.NewObserver(observations, false, aboutPeers)
+	observer := raft.NewObserver(observations, false, ofInterest)
 	n.raft.RegisterObserver(observer)
 	n.loops.Go(func() {
 		defer n.raft.DeregisterObserver(observer)
-		n.watchPeers(observations)
+		n.observe(observations)
 	})
 	n.unhook = n.metrics.OnScrape(n.measure)
 	n.WhileLeader(func(ctx context.Context, _ Leader) { n.announce(ctx) })
@@ -272,6 +279,7 @@ func (n *Node) run(config Config) {
 	}
 	n.loops.Go(n.lead)
 	n.loops.Go(n.compact)
+	n.loops.Go(n.watchLag)
 	n.loops.Go(func() { n.watchFaults(config.OnFatal) })
 	if n.soleVoter() {
 		n.promise.forget()
@@ -323,7 +331,11 @@ func (n *Node) stopRaft() error {
 	n.stopAsking()
 	n.leadership.end() // before another node's work begins
 	if n.raft.State() == raft.Leader && n.otherVoters() > 0 {
-		if err := n.raft.LeadershipTransfer().Error(); err != nil {
+		next, err := n.successor(context.Background()) // asks each for a heartbeat timeout at most
+		if err == nil {
+			err = n.transfer(next)
+		}
+		if err != nil {
 			n.logger.Warn("could not hand over leadership; the others elect after their timeout", "error", err)
 		}
 	}

@@ -22,19 +22,23 @@ type NodeStatus struct {
 	Voter   bool
 	Leader  bool
 
-	Answers bool   // it answered the question how it is; else what follows is 0
-	Applied uint64 // last entry in its catalog
-	Lag     uint64 // entries that are committed, as far as this node knows, and not in its catalog
-	Stalled bool   // its disk does not answer
-	Version string // of its program
-	Level   uint64 // the highest that its program understands
+	Answers     bool          // it answered the question how it is; else what follows is 0
+	Role        string        // as in Stats, by its own word
+	Term        uint64        // it is in
+	Commit      uint64        // last entry that it knows to be committed
+	Applied     uint64        // last entry in its catalog
+	Lag         uint64        // entries that any node knows to be committed and that are not in its catalog
+	LastContact time.Duration // since it heard its leader: 0 on the leader, negative if it never did
+	Stalled     bool          // its disk does not answer
+	Leaving     bool          // it is about to stop
+	Version     string        // of its program
+	Level       uint64        // the highest that its program understands
 }
 
 // Nodes asks all nodes of the cluster how they are, each for a heartbeat timeout
 // at most, and returns them in the order in which they joined.
 func (n *Node) Nodes(ctx context.Context) []NodeStatus {
 	members := n.servers()
-	commit := n.raft.CommitIndex()
 	_, leader := n.raft.LeaderWithID()
 	out := make([]NodeStatus, len(members))
 	var asking sync.WaitGroup
@@ -49,11 +53,21 @@ func (n *Node) Nodes(ctx context.Context) []NodeStatus {
 				return
 			}
 			s := &out[k]
-			s.Answers, s.Applied, s.Stalled, s.Version, s.Level = true, h.Applied, h.Stalled, h.Version, levelOf(h.Level)
-			s.Lag = max(commit, h.Applied) - h.Applied
+			s.Answers, s.Role, s.Term, s.Commit, s.Applied = true, h.Role, h.Term, h.Commit, h.Applied
+			s.LastContact, s.Stalled, s.Leaving = time.Duration(h.Contact)*time.Millisecond, h.Stalled, h.Leaving
+			s.Version, s.Level = h.Version, levelOf(h.Level)
 		})
 	}
 	asking.Wait()
+	commit := n.raft.CommitIndex()
+	for _, s := range out {
+		commit = max(commit, s.Commit)
+	}
+	for k := range out {
+		if s := &out[k]; s.Answers {
+			s.Lag = max(commit, s.Applied) - s.Applied
+		}
+	}
 	return out
 }
 

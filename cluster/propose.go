@@ -40,7 +40,9 @@ func (n *Node) Propose(ctx context.Context, cmd catalog.Command) (catalog.Result
 	if err != nil {
 		return catalog.Result{}, err
 	}
-	return n.proposeData(ctx, data)
+	result, err := n.proposeData(ctx, data)
+	n.metrics.Proposal(proposalOutcome(result, err))
+	return result, err
 }
 
 // proposeData proposes an encoded command, again while that is safe and of use.
@@ -87,7 +89,9 @@ func (n *Node) proposeOnce(ctx context.Context, data []byte) (catalog.Result, er
 		result, _, err := n.proposeHere(ctx, data)
 		return result, err
 	}
-	return n.forward(ctx, id, data)
+	result, err := n.forward(ctx, id, data)
+	n.metrics.Forwarded(forwardOutcome(err))
+	return result, err
 }
 
 // forward lets the leader propose a command. This node has applied it, too,
@@ -112,7 +116,7 @@ func forwardError(err error) error {
 		return err
 	}
 	if e, ok := errors.AsType[unreached](err); ok {
-		return elsewhere{bundle.Errorf(bundle.KindUnavailable, "the leader could not be reached, and the command was not proposed; retry in a moment: %w", e.err)}
+		return elsewhere{bundle.Errorf(bundle.KindUnavailable, "the leader could not be reached, and the command was not proposed; retry in a moment: %w", e)}
 	}
 	if _, ok := errors.AsType[*bundle.Error](err); ok {
 		return err // the leader's own word

@@ -63,6 +63,7 @@ func (l Level) String() string {
 // committed, and not what it has applied: another node may have applied, and
 // shown, an entry that the leader has yet to apply.
 func (n *Node) ReadBarrier(ctx context.Context, level Level) (index uint64, stale bool, err error) {
+	defer func() { n.metrics.Read(level.String(), readOutcome(stale, err)) }()
 	if level == Local {
 		return n.readLocal(false)
 	}

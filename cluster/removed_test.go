@@ -24,6 +24,9 @@ func removes(t *testing.T, leader, n *clustertest.Node) uint64 {
 func saysRemoved(t *testing.T, c *clustertest.Cluster, n *clustertest.Node) {
 	t.Helper()
 	c.Eventually("it says that it was removed", func() bool { return n.Live().Stats().Removed })
+	if !unready(n, cluster.ReasonRemoved) {
+		t.Errorf("it does not say why it should get no requests: %+v", n.Live().Unready())
+	}
 	for _, level := range []cluster.Level{cluster.Local, cluster.Consistent, cluster.Strong} {
 		_, _, err := n.Get(within(t, 30*time.Second), level, "before")
 		if !bundle.IsKind(err, bundle.KindUnavailable) || !strings.Contains(err.Error(), "was removed") {

@@ -41,22 +41,12 @@ func (n *Node) watchDisk() {
 func (n *Node) makeRoom() {
 	ctx, cancel := contextUntil(n.closing)
 	defer cancel()
-	var next raft.Server
-	var most uint64
-	for _, m := range n.servers() {
-		if m.ID == n.id || m.Suffrage != raft.Voter {
-			continue
-		}
-		h, err := n.healthOf(ctx, m.ID)
-		if err == nil && !h.Stalled && h.Log >= most {
-			next, most = m, h.Log
-		}
-	}
+	next, err := n.successor(ctx)
 	switch {
 	case !n.store.stalled():
 		return // it answers again
-	case next.ID == "":
-		n.logger.Warn("no other voter answers that could lead")
+	case err != nil:
+		n.logger.Warn("this node should not lead, and has nobody to lead instead", "error", err)
 		return
 	}
 	req := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
