@@ -172,6 +172,16 @@ func (i *Instance) ClusterStatus(ctx context.Context) (api.ClusterStatus, error)
 	return out, err
 }
 
+// CatalogDigest implements [api.Status].
+func (i *Instance) CatalogDigest(ctx context.Context) (api.CatalogDigest, error) {
+	var f catalog.Fingerprint
+	err := i.catalog.View(ctx, func(v *catalog.View) (err error) {
+		f, err = v.Fingerprint()
+		return err
+	})
+	return api.CatalogDigest{AppliedIndex: f.Applied, LogSize: f.LogSize, LogRoot: f.LogRoot, Digest: f.Dump}, told(ctx, err)
+}
+
 // timeOf returns a stored time.
 func timeOf(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
 

@@ -103,4 +103,7 @@ type Status interface {
 	SyncStatus(ctx context.Context) ([]PeerSync, error)
 	// ClusterStatus returns how the answering node sees its cluster.
 	ClusterStatus(ctx context.Context) (ClusterStatus, error)
+	// CatalogDigest reads the whole catalog of the answering node. Nodes of an
+	// instance that is quiet answer the same but for the applied index.
+	CatalogDigest(ctx context.Context) (CatalogDigest, error)
 }

@@ -192,6 +192,14 @@ type ClusterStatus struct {
 	Nodes        []ClusterNode `json:"nodes"`
 }
 
+// CatalogDigest is what a node's catalog holds, at one moment.
+type CatalogDigest struct {
+	AppliedIndex uint64        `json:"applied_index"` // of the newest entry of the cluster's log in it
+	LogSize      int64         `json:"log_size"`      // records of the publication log
+	LogRoot      bundle.Digest `json:"log_root"`
+	Digest       bundle.Digest `json:"digest"` // SHA-256 of everything that nodes have in common
+}
+
 // InstanceStatus says who the instance is and what it holds.
 type InstanceStatus struct {
 	Instance struct {

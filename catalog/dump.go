@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/publog"
 )
 
 // dumped are the replicated tables in the order of their dump, each with its
@@ -50,6 +51,32 @@ func (v *View) DumpDigest() (bundle.Digest, error) {
 	h := sha256.New()
 	err := v.Dump(h)
 	return bundle.Digest(h.Sum(nil)), err
+}
+
+// Fingerprint is by what nodes find out whether they hold the same. All of it
+// belongs to one moment.
+type Fingerprint struct {
+	Applied uint64 // index of the newest entry; nodes may differ in it alone
+	LogSize int64  // records of this instance's log
+	LogRoot bundle.Digest
+	Dump    bundle.Digest // SHA-256 of the dump
+}
+
+// Fingerprint reads the whole catalog, row by row.
+func (v *View) Fingerprint() (f Fingerprint, err error) {
+	if f.Applied, _, err = v.Applied(); err != nil {
+		return f, err
+	}
+	if f.LogSize, err = v.LogSize(); err != nil {
+		return f, err
+	}
+	root, err := publog.Root(f.LogSize, v.LogReader())
+	if err != nil {
+		return f, err
+	}
+	f.LogRoot = bundle.Digest(root)
+	f.Dump, err = v.DumpDigest()
+	return f, err
 }
 
 func (v *View) dump(w io.Writer, want func(table string) bool) error {

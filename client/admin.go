@@ -166,6 +166,11 @@ func (c *Client) ClusterStatus(ctx context.Context) (api.ClusterStatus, error) {
 	return fetch[api.ClusterStatus](ctx, c, request{method: http.MethodGet, path: adminBase + "cluster"})
 }
 
+// CatalogDigest implements [api.Status].
+func (c *Client) CatalogDigest(ctx context.Context) (api.CatalogDigest, error) {
+	return fetch[api.CatalogDigest](ctx, c, request{method: http.MethodGet, path: adminBase + "cluster/digest"})
+}
+
 // Status implements [api.Status].
 func (c *Client) Status(ctx context.Context) (api.InstanceStatus, error) {
 	return fetch[api.InstanceStatus](ctx, c, request{method: http.MethodGet, path: adminBase + "status"})

@@ -154,6 +154,24 @@ func getCluster(x *exchange) error {
 	return x.show(http.StatusOK, c)
 }
 
+// getClusterDigest reads the whole catalog of this node.
+func getClusterDigest(x *exchange) error {
+	var f catalog.Fingerprint
+	err := x.view(func(v *catalog.View) (err error) {
+		f, err = v.Fingerprint()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return x.show(http.StatusOK, struct {
+		AppliedIndex uint64        `json:"applied_index"`
+		LogSize      int64         `json:"log_size"`
+		LogRoot      bundle.Digest `json:"log_root"`
+		Digest       bundle.Digest `json:"digest"`
+	}{f.Applied, f.LogSize, f.LogRoot, f.Dump})
+}
+
 func getSync(x *exchange) error {
 	if x.cfg.SyncStatus == nil {
 		return unavailable("The state of following peers")

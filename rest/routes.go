@@ -145,6 +145,7 @@ func adminRoutes() []*route {
 	routes := []*route{
 		{pattern: "/admin/v1/status", methods: map[string]handle{"GET": getStatus}},
 		{pattern: "/admin/v1/cluster", methods: map[string]handle{"GET": getCluster}},
+		{pattern: "/admin/v1/cluster/digest", methods: map[string]handle{"GET": getClusterDigest}},
 		{pattern: "/admin/v1/cluster/invite", methods: map[string]handle{"POST": inviteNode}},
 		{pattern: "/admin/v1/cluster/leader", methods: map[string]handle{"PUT": transferLeadership}},
 		{pattern: "/admin/v1/cluster/nodes/{node}", methods: map[string]handle{"DELETE": removeNode}},

@@ -52,12 +52,19 @@ func (o *operators) status() {
 		o.t.Errorf("cluster %+v", c)
 	}
 	equal(&o.suite, "the node", s.Cluster.Node, c.Node)
+	empty, err := o.north.CatalogDigest(o.ctx())
+	o.must(err)
 	before := s.Counts.Collections
 	_, err = o.north.CreateCollectionWithID(o.ctx(), bundle.NewID(), "counted")
 	o.must(err)
 	s, err = o.north.Status(o.ctx())
 	o.must(err)
 	equal(&o.suite, "collections", s.Counts.Collections, before+1)
+	d, err := o.north.CatalogDigest(o.ctx())
+	o.must(err)
+	if d.AppliedIndex <= empty.AppliedIndex || d.LogSize < empty.LogSize || d.Digest.IsZero() || d.Digest == empty.Digest || d.LogRoot.IsZero() {
+		o.t.Errorf("digest %+v, before %+v", d, empty)
+	}
 }
 
 func (o *operators) oneNode() {

@@ -155,3 +155,38 @@ func kibibytes(status, name string) int64 {
 	}
 	return 0
 }
+
+// SameState waits, for a minute at most, until every node that runs answers the
+// same digests of its catalog and log, and returns them. Nobody may write
+// meanwhile. The error names the nodes that differ.
+func (l *Lab) SameState(ctx context.Context) (same api.CatalogDigest, err error) {
+	err = Until(ctx, func(ctx context.Context) error {
+		first := ""
+		for _, n := range l.nodes {
+			if !n.Running() {
+				continue
+			}
+			d, err := n.Digest(ctx)
+			if err != nil {
+				return err
+			}
+			switch {
+			case first == "":
+				first, same = n.name, d
+			case d.LogSize != same.LogSize || d.LogRoot != same.LogRoot || d.Digest != same.Digest:
+				return fmt.Errorf("node %s holds %+v, node %s %+v", first, same, n.name, d)
+			}
+		}
+		return nil
+	})
+	return same, err
+}
+
+// Digest asks the node for digests of what it holds.
+func (n *Node) Digest(ctx context.Context) (d api.CatalogDigest, err error) {
+	err = n.Operator(func(c *client.Client) error {
+		d, err = c.CatalogDigest(ctx)
+		return err
+	})
+	return d, err
+}

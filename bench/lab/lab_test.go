@@ -101,6 +101,9 @@ func TestALeaderThatIsCutOffIsReplaced(t *testing.T) {
 			if err := l.Await(t.Context(), 3); err != nil {
 				t.Fatal(err)
 			}
+			if d, err := l.SameState(t.Context()); err != nil || d.LogSize == 0 {
+				t.Errorf("after that: %+v, %v", d, err)
+			}
 		})
 	}
 }

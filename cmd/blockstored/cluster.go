@@ -15,7 +15,7 @@ import (
 
 func (m *Main) clusterCommand() *cobra.Command {
 	return group("cluster", "The nodes of this instance",
-		m.clusterInviteCommand(), m.clusterStatusCommand(), m.clusterRemoveCommand(), m.clusterTransferCommand(), m.clusterVoteCommand())
+		m.clusterInviteCommand(), m.clusterStatusCommand(), m.clusterDigestCommand(), m.clusterRemoveCommand(), m.clusterTransferCommand(), m.clusterVoteCommand())
 }
 
 func (m *Main) clusterInviteCommand() *cobra.Command {
@@ -63,6 +63,31 @@ func (m *Main) clusterStatusCommand() *cobra.Command {
 					return statusError(exitDegraded)
 				}
 				return nil
+			})
+		},
+	}
+}
+
+func (m *Main) clusterDigestCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "digest", Short: "Print digests of what this node's catalog holds, to compare nodes",
+		Long: "Reads the whole catalog of the node that is asked, as of one moment, and prints the size and root of the publication\n" +
+			"log and the SHA-256 of everything that nodes have in common. While nobody writes these are the same on every node.",
+		Args: exactly(0), DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return m.withClient(func(c *client.Client) error {
+				d, err := c.CatalogDigest(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return m.result(d, func(w io.Writer) {
+					for _, row := range [][2]string{
+						{"applied", strconv.FormatUint(d.AppliedIndex, 10)}, {"log size", strconv.FormatInt(d.LogSize, 10)},
+						{"log root", d.LogRoot.String()}, {"digest", d.Digest.String()},
+					} {
+						fmt.Fprintf(w, "%-9s %s\n", row[0], row[1])
+					}
+				})
 			})
 		},
 	}
