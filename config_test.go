@@ -56,7 +56,6 @@ func TestABadConfigurationNamesItsKey(t *testing.T) {
 		{"cluster.max_staleness", func(c *blockstored.Config) { c.Cluster.MaxStaleness = time.Second }},
 		{"cluster.max_staleness", func(c *blockstored.Config) { c.Cluster.MaxStaleness = -time.Hour }},
 		{"cluster.disk_stall", func(c *blockstored.Config) { c.Cluster.DiskStall = 0 }},
-		{"cluster.remove_dead_after", func(c *blockstored.Config) { c.Cluster.RemoveDeadAfter = time.Minute }},
 		{"files.csp", func(c *blockstored.Config) { c.Files.CSP = "sandbox;\r\nSet-Cookie: a=b" }},
 	} {
 		cfg := config(t.TempDir())

@@ -75,6 +75,11 @@ func (a Answer) refusal() error {
 // Answer sends one request as [API.Do] does, and returns the answer whatever its
 // status. An error means that none, or not all of one, arrived.
 func (a *API) Answer(ctx context.Context, method, path, key string, in any) (Answer, error) {
+	return a.Ask(ctx, method, path, key, nil, in)
+}
+
+// Ask is Answer with further headers.
+func (a *API) Ask(ctx context.Context, method, path, key string, header map[string]string, in any) (Answer, error) {
 	var body io.Reader
 	if in != nil {
 		encoded, err := json.Marshal(in)
@@ -93,6 +98,10 @@ func (a *API) Answer(ctx context.Context, method, path, key string, in any) (Ans
 	}
 	if key != "" {
 		req.Header.Set("Idempotency-Key", key)
+		req.GetBody = nil // the caller repeats it, not the transport
+	}
+	for name, value := range header {
+		req.Header.Set(name, value)
 	}
 	return a.send(req)
 }

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/blockstored/blockstored/bench/site"
+	"github.com/blockstored/blockstored/bench/site/sitetest"
+)
+
+// program is what TestMain builds; nothing writes to it later.
+var program site.Program
+
+func TestMain(m *testing.M) { os.Exit(sitetest.Main(m, &program)) }
+
+// needLab skips t where nodes cannot have networks and disks of their own, and
+// lets it fail in CI.
+func needLab(t *testing.T) {
+	t.Helper()
+	sitetest.NeedGateway(t)
+	if os.Getuid() != 0 && os.Getenv("BLOCKSTORED_TEST_NOSKIP") != "1" {
+		t.Skip("namespaces and disks need root")
+	}
+}
+
+// brief returns a history of some faults, about four seconds of them.
+func brief(t *testing.T, seed uint64, faults ...fault) *play {
+	p := newPlay(options{kinds: faultKinds, length: time.Second, logLevel: "info"}, seed, filepath.Join(t.TempDir(), "play"))
+	p.faults = faults
+	return p
+}
+
+func TestNothingIsFoundUnderAnyKindOfFault(t *testing.T) {
+	needLab(t)
+	work, ctx := errgroup.WithContext(t.Context())
+	work.SetLimit(2)
+	var plays []*play
+	for some := range slices.Chunk(faultKinds, 3) {
+		var faults []fault
+		for i, kind := range some {
+			faults = append(faults, fault{
+				Kind: kind, After: 400 * time.Millisecond, For: time.Second, Leader: i < 2, Node: i, Other: (i + 1) % nodes, Part: 0.4,
+			})
+		}
+		p := brief(t, uint64(len(plays)), faults...)
+		plays = append(plays, p)
+		work.Go(func() error { return p.run(ctx, program) })
+	}
+	if err := work.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	total := &result{Faults: map[string]int{}}
+	for _, p := range plays {
+		var text strings.Builder
+		if err := p.tell(&text); err != nil {
+			t.Error(err)
+		}
+		if p.findings.any() {
+			t.Errorf("%s\n%s", text.String(), p.notes.String())
+		}
+		total.add(p.result)
+	}
+	var text strings.Builder
+	total.print(&text)
+	t.Log(text.String())
+	if len(total.Faults) != len(faultKinds) || total.Done < 100 || total.VersionsRead == 0 {
+		t.Error("that was not much")
+	}
+}
+
+// TestReadsThatAskNobodyAreNoticed builds a program whose reads at every level
+// show what the node has, and puts a slow network around one node: what others
+// were told is not there yet then.
+func TestReadsThatAskNobodyAreNoticed(t *testing.T) {
+	needLab(t)
+	defective := withDefect(t, "cluster/read.go",
+		"(index uint64, stale bool, err error) {\n\tif level == Local {", "(index uint64, stale bool, err error) {\n\tif level >= Consistent {")
+	const tries = 5 // the first one has hundreds of chances already
+	for seed := range uint64(tries) {
+		p := brief(t, seed, fault{Kind: slow, After: 100 * time.Millisecond, For: 4 * time.Second, Node: int(seed) % nodes, Part: 1})
+		if err := p.run(t.Context(), defective); err != nil {
+			t.Fatal(err)
+		}
+		if len(p.findings.Illegal) > 0 {
+			t.Log(p.findings.Illegal[0])
+			if pictures, err := filepath.Glob(filepath.Join(p.dir, "illegal-*.html")); err != nil || len(pictures) == 0 {
+				t.Error("there is no picture of it", err)
+			}
+			return
+		}
+	}
+	t.Error("nothing was noticed")
+}
+
+// withDefect builds the program with a piece of one of its files replaced.
+func withDefect(t *testing.T, file, was, is string) site.Program {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, dir := filepath.Join(root, filepath.FromSlash(file)), t.TempDir()
+	source, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(source), was) != 1 {
+		t.Fatalf("%s does not have %q once", file, was)
+	}
+	other, overlay := filepath.Join(dir, "other.go"), filepath.Join(dir, "overlay.json")
+	encoded, err := json.Marshal(map[string]any{"Replace": map[string]string{path: other}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{other: strings.Replace(string(source), was, is, 1), overlay: string(encoded)} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return buildWith(t.Context(), t, dir, overlay)
+}
+
+func buildWith(ctx context.Context, t *testing.T, dir, overlay string) site.Program {
+	t.Helper()
+	program := filepath.Join(dir, "blockstored")
+	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", program, "../../cmd/blockstored")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatal(fmt.Errorf("%w\n%s", err, out))
+	}
+	return site.Program(program)
+}
