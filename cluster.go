@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -77,6 +76,13 @@ func (i *Instance) openNode(ctx context.Context) error {
 		return err
 	}
 	i.onClose(func() error { return i.node.Close() })
+	if i.port != nil && i.port.joining { // which may take long: who asks is told
+		i.doors.shut(i.joining(time.Now()))
+		if err := i.bind(ctx); err != nil {
+			return err
+		}
+		i.listeners.start()
+	}
 	if err := i.arrive(ctx); err != nil {
 		return err
 	}
@@ -277,20 +283,6 @@ func (p *port) certificate() (*tls.Certificate, error) {
 	cert.Certificate = append(cert.Certificate, ca)
 	p.cert = cert
 	return cert, nil
-}
-
-// ready says why this node should get no requests.
-func (i *Instance) ready(ctx context.Context) error {
-	if err := i.catalog.View(ctx, func(v *catalog.View) error {
-		_, err := v.Instance()
-		return err
-	}); err != nil {
-		return fmt.Errorf("the catalog does not answer: %w", err)
-	}
-	if s := i.node.Stats(); s.Leader == "" {
-		return bundle.Errorf(bundle.KindUnavailable, "node %s knows no leader: most nodes of the instance must run and reach each other", s.ID)
-	}
-	return nil
 }
 
 // pick returns err, or other if that is nil.

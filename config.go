@@ -34,13 +34,16 @@ type Config struct {
 	// TrustedProxies are the addresses or networks (127.0.0.1, 10.0.0.0/8) of
 	// proxies that may say in X-Forwarded-Proto and X-Forwarded-Host what the
 	// client asked for; empty: the headers of nobody are heard.
-	TrustedProxies []string      `yaml:"trusted_proxies"`
-	Limits         LimitsConfig  `yaml:"limits"`
-	Peer           PeerConfig    `yaml:"peer"`
-	Cluster        ClusterConfig `yaml:"cluster"`
-	Storage        StorageConfig `yaml:"storage"`
-	Files          FilesConfig   `yaml:"files"`
-	Log            LogConfig     `yaml:"log"`
+	TrustedProxies []string `yaml:"trusted_proxies"`
+	// Drain is how long [Instance.Leave] serves on after /readyz began to answer
+	// 503, so that load balancers find out. A node without others does not wait.
+	Drain   time.Duration `yaml:"drain"`
+	Limits  LimitsConfig  `yaml:"limits"`
+	Peer    PeerConfig    `yaml:"peer"`
+	Cluster ClusterConfig `yaml:"cluster"`
+	Storage StorageConfig `yaml:"storage"`
+	Files   FilesConfig   `yaml:"files"`
+	Log     LogConfig     `yaml:"log"`
 
 	// Listener serves the host application's API in the place of Listen, with
 	// TLSCert if that is set. Open takes it over: it is closed with the instance,
@@ -203,6 +206,7 @@ func DefaultConfig(data string) Config {
 		Data:   data,
 		Listen: "127.0.0.1:18250",
 		Socket: SocketConfig{Mode: "0660"},
+		Drain:  3 * time.Second,
 		Limits: LimitsConfig{MaxBody: 256 << 20, MaxUploads: 32, MaxList: 100_000, IdleTimeout: time.Minute},
 		Peer: PeerConfig{
 			Listen:      "127.0.0.1:18251",

@@ -56,6 +56,8 @@ func TestABadConfigurationNamesItsKey(t *testing.T) {
 		{"cluster.max_staleness", func(c *blockstored.Config) { c.Cluster.MaxStaleness = time.Second }},
 		{"cluster.max_staleness", func(c *blockstored.Config) { c.Cluster.MaxStaleness = -time.Hour }},
 		{"cluster.disk_stall", func(c *blockstored.Config) { c.Cluster.DiskStall = 0 }},
+		{"drain", func(c *blockstored.Config) { c.Drain = -time.Second }},
+		{"drain", func(c *blockstored.Config) { c.Drain = time.Hour }},
 		{"files.csp", func(c *blockstored.Config) { c.Files.CSP = "sandbox;\r\nSet-Cookie: a=b" }},
 	} {
 		cfg := config(t.TempDir())

@@ -53,6 +53,8 @@ type Instance struct {
 	replica *replica.Replica
 	api     *rest.API
 
+	doors     doors
+	listeners *servers // nil before they are bound
 	addresses Addresses
 	fatalOnce sync.Once
 	closeOnce sync.Once
@@ -131,7 +133,8 @@ func (i *Instance) Handler() http.Handler { return i.api.Handler() }
 // for a host that serves it itself.
 func (i *Instance) PeerHandler() http.Handler { return i.server.Handler() }
 
-// Close stops listening, lets requests in progress finish for up to ten
+// Close stops listening (call [Instance.Leave] first where other nodes can take
+// over), lets requests in progress finish for up to ten
 // seconds, ends the work of a leader, and closes everything in the reverse
 // order of opening. It returns when every goroutine of the instance has ended.
 // Calling it again returns the first result.

@@ -31,28 +31,41 @@ const maxSocketPath = 100
 // servers are the listeners of one instance and the goroutines that serve them.
 type servers struct {
 	log     *slog.Logger
+	failed  func(error) // a listener has
 	running sync.WaitGroup
 	list    []*http.Server
+	starts  []func() // of those that were not started
 	cleanup []func()
+	closed  sync.Once
 }
 
-// add takes charge of ln and returns what starts to serve it.
-func (s *servers) add(ln net.Listener, srv *http.Server, onFail func(error)) (start func()) {
+// start serves what was added, also a second time after more was.
+func (s *servers) start() {
+	for _, start := range s.starts {
+		start()
+	}
+	s.starts = nil
+}
+
+// add takes charge of ln, which start has srv serve.
+func (s *servers) add(ln net.Listener, srv *http.Server) {
 	srv.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelWarn) // spoilt handshakes, and panics of handlers
 	s.list = append(s.list, srv)
 	s.cleanup = append(s.cleanup, func() { _ = ln.Close() }) // in case it was never started
-	return func() {
+	s.starts = append(s.starts, func() {
 		s.running.Go(func() {
 			if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-				onFail(fmt.Errorf("listener %s: %w", ln.Addr(), err))
+				s.failed(fmt.Errorf("listener %s: %w", ln.Addr(), err))
 			}
 		})
-	}
+	})
 }
 
 // close lets requests in progress finish for a while, then cuts them off, and
-// joins the serving goroutines.
-func (s *servers) close(grace time.Duration) {
+// joins the serving goroutines. Once: what has the socket's name later is another's.
+func (s *servers) close(grace time.Duration) { s.closed.Do(func() { s.end(grace) }) }
+
+func (s *servers) end(grace time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	var wg sync.WaitGroup

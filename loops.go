@@ -147,6 +147,7 @@ func (i *Instance) observe() {
 			}
 			return nil
 		})
+		i.metrics.SetReady(err == nil && len(i.unready()) == 0)
 		if err != nil {
 			i.log.Warn("metrics: counts", "error", err)
 		}

@@ -37,14 +37,8 @@ func (i *Instance) openFacing(ctx context.Context) error {
 	}
 	i.api = api
 	i.observe()
-
-	s := &servers{log: i.log}
-	i.onClose(func() error { // runs first of all when the instance closes
-		i.server.Close()
-		s.close(closeGrace)
-		return nil
-	})
-	start, err := i.bind(ctx, s)
+	err = i.bind(ctx)
+	i.onClose(func() error { i.server.Close(); return nil }) // first of all: polls that wait hold the listeners up
 	if err != nil {
 		return err
 	}
@@ -54,59 +48,69 @@ func (i *Instance) openFacing(ctx context.Context) error {
 		}
 	}
 	i.lead()
-	for _, f := range start {
-		f()
-	}
+	i.doors.open(i.api.Handler(), i.api.AdminHandler(), i.server.Handler())
+	i.listeners.start()
 	return nil
 }
 
-// bind opens the listeners and returns what starts to serve each of them.
-func (i *Instance) bind(ctx context.Context, s *servers) (start []func(), err error) {
-	failed := func(err error) { i.fatal(err) }
+// bind opens the listeners, unless they are open. Either way they close before
+// everything that is open by now.
+func (i *Instance) bind(ctx context.Context) error {
+	i.onClose(func() error { i.listeners.close(closeGrace); return nil })
+	if i.listeners != nil {
+		return nil
+	}
+	i.listeners = &servers{log: i.log, failed: i.fatal}
+	return i.listen(ctx, i.listeners)
+}
+
+// listen opens each listener that the configuration names.
+func (i *Instance) listen(ctx context.Context, s *servers) (err error) {
 	if ln := i.cfg.Listener; ln != nil || i.cfg.Listen != "" {
 		if ln == nil {
 			if ln, err = listen(ctx, "listen", i.cfg.Listen); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		ln, scheme, err := i.withTLS(ln, "tls_cert", i.cfg.TLSCert, i.cfg.TLSKey)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if addr := ln.Addr(); addr.Network() == "unix" { // a host's own
 			i.addresses.Socket = addr.String()
 		} else {
 			i.addresses.API = listenerURL(scheme, ln)
 		}
-		start = append(start, s.add(ln, hostServer(i.api.Handler()), failed))
+		s.add(ln, hostServer(i.doors.through(&i.doors.host)))
 	}
 	if i.cfg.Socket.Path != "" {
 		ln, remove, err := listenSocket(ctx, i.cfg.Socket)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		i.addresses.Socket = i.cfg.Socket.Path
-		start = append(start, s.add(ln, hostServer(i.api.Handler()), failed))
+		s.add(ln, hostServer(i.doors.through(&i.doors.host)))
 		s.cleanup = append(s.cleanup, remove) // after add's, so that it is closed by then
 	}
 	if i.cfg.Peer.Listen != "" {
 		ln, err := listen(ctx, "peer.listen", i.cfg.Peer.Listen)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		ln, scheme, err := i.withTLS(ln, "peer.tls_cert", i.cfg.Peer.TLSCert, i.cfg.Peer.TLSKey)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		i.addresses.Peer = listenerURL(scheme, ln)
-		start = append(start, s.add(ln, syndication.NewHTTPServer(i.server.Handler()), failed))
+		s.add(ln, syndication.NewHTTPServer(i.doors.through(&i.doors.peer)))
 	}
 	ln, cleanup, err := listenAdmin(ctx, i.cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.cleanup = append(s.cleanup, cleanup)
-	return append(start, s.add(ln, hostServer(i.api.AdminHandler()), failed)), nil
+	s.add(ln, hostServer(i.doors.through(&i.doors.admin)))
+	return nil
 }
 
 // openTokens starts noting when tokens are used. It ends before this node does.
@@ -152,7 +156,7 @@ func (i *Instance) newAPI(ctx context.Context) (*rest.API, error) {
 		MaxBody: i.cfg.Limits.MaxBody, MaxUploads: int(i.cfg.Limits.MaxUploads), MaxList: i.cfg.Limits.MaxList,
 		RequestsPerSecond: int(i.cfg.Limits.RequestsPerSecond), Burst: int(i.cfg.Limits.Burst), IdleTimeout: i.cfg.Limits.IdleTimeout,
 		Version: version, Revision: revision,
-		Read: i.read, Ready: i.ready, Nodes: nodes{i}, Peering: peering{i}, SyncStatus: i.replica.Status, Release: i.replica.Release, ClusterStatus: i.clusterStatus,
+		Read: i.read, Unready: i.unready, Nodes: nodes{i}, Peering: peering{i}, SyncStatus: i.replica.Status, Release: i.replica.Release, ClusterStatus: i.clusterStatus,
 	}
 	if i.cfg.Gatherer != nil {
 		cfg.MetricsHandler = promhttp.HandlerFor(i.cfg.Gatherer, promhttp.HandlerOpts{})

@@ -40,6 +40,9 @@ func (c Config) validate() error {
 	if err := checkBase("public_url", c.PublicURL); err != nil {
 		return err
 	}
+	if c.Drain < 0 || c.Drain > maxDrain {
+		return invalid("drain", "%s is not between 0s and %s", c.Drain, maxDrain)
+	}
 	if err := c.validateCluster(); err != nil {
 		return err
 	}
@@ -66,6 +69,9 @@ func (c Config) validateCluster() error {
 	}
 	return c.Cluster.validateTimes()
 }
+
+// maxDrain keeps who stops a node from waiting for hours.
+const maxDrain = 10 * time.Minute
 
 const (
 	// minStaleness leaves room for an election: a node between two leaders is

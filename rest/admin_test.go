@@ -144,18 +144,28 @@ func TestPeersAreInvitedAcceptedAndGoverned(t *testing.T) {
 func TestProbesSayWhy(t *testing.T) {
 	ready := true
 	s := newStack(t, func(c *Config) {
-		c.Ready = func(context.Context) error {
+		c.Unready = func() []Reason {
 			if ready {
 				return nil
 			}
-			return bundle.Errorf(bundle.KindUnavailable, "no leader")
+			return []Reason{{"no_leader", "nobody leads", time.Unix(0, 0).UTC()}, {Name: "disk_stalled", Detail: "a write hangs"}}
 		}
 		c.MetricsHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("metrics")) })
 	})
-	s.do("GET", "/readyz", "", "", "Authorization", "").want(t, 200)
-	ready = false
-	if got := s.do("GET", "/readyz", "", "", "Authorization", "").want(t, 503).body; got != "no leader\n" {
-		t.Error(got)
+	for accept, want := range map[string][2]string{
+		"": {"ok\n", "no_leader: nobody leads\ndisk_stalled: a write hangs\n"},
+		"application/json": {
+			`{"ready":true,"reasons":[]}`,
+			`{"ready":false,"reasons":[{"reason":"no_leader","detail":"nobody leads","since":"1970-01-01T00:00:00Z"},` +
+				`{"reason":"disk_stalled","detail":"a write hangs"}]}`,
+		},
+	} {
+		for k, status := range []int{200, 503} {
+			ready = status == 200
+			if got := s.do("GET", "/readyz", "", "", "Authorization", "", "Accept", accept).want(t, status).body; got != want[k] {
+				t.Error(got)
+			}
+		}
 	}
 	if got := s.do("GET", "/metrics", "", "").want(t, 200).body; got != "metrics" {
 		t.Error(got)

@@ -81,9 +81,9 @@ type Config struct {
 	// that a consistent read could not be had. KindInvalid for another level.
 	// Nil: the catalog as it is.
 	Read func(ctx context.Context, level string) (index uint64, stale bool, err error)
-	// Ready returns why this node should get no requests; nil: the catalog
-	// answers.
-	Ready func(ctx context.Context) error
+	// Unready returns why this node should get no requests beside a catalog that
+	// does not answer, without waiting for anything; nil: nothing else counts.
+	Unready func() []Reason
 
 	// Peering makes and takes invitations; nil: the routes answer 503.
 	Peering Peering

@@ -87,6 +87,9 @@ type claimState struct {
 	contested int    // renewals in a row that found another holder's
 }
 
+// Refusal returns why every Put is refused because of the claim, nil if none is.
+func (s *Store) Refusal() error { return s.claim.refusal() }
+
 func (c *claimState) refusal() error {
 	if err := c.refused.Load(); err != nil {
 		return err

@@ -48,7 +48,9 @@ func (m *Main) serveCommand() *cobra.Command {
 	var flags nodeFlags
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run an instance until SIGINT or SIGTERM",
-		Long: `Run an instance until SIGINT or SIGTERM; a second signal ends it at once.
+		Long: `Run an instance until SIGINT or SIGTERM; a second signal ends it at once. A node
+that has others hands leadership over first, says at /readyz that it leaves, and
+serves on for the time of "drain", so that load balancers find out.
 
 Without --config it makes the instance on its first start. With --config it
 refuses a data folder that "blockstored init" has not prepared: an empty one is
@@ -103,8 +105,12 @@ func (m *Main) serve(ctx context.Context, cfg blockstored.Config, configFile str
 		<-ctx.Done()
 	}
 	cfg.Logger.Info("stopping")
+	fatal, broken := errors.AsType[fatalError](context.Cause(ctx))
+	if !broken && printErr == nil {
+		instance.Leave(context.WithoutCancel(ctx)) // a second signal ends the process
+	}
 	err = errors.Join(printErr, instance.Close())
-	if fatal, ok := errors.AsType[fatalError](context.Cause(ctx)); ok {
+	if broken {
 		err = errors.Join(fatal, err)
 	}
 	return err
