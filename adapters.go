@@ -55,12 +55,12 @@ func (i *Instance) clusterStatus(ctx context.Context) (rest.ClusterStatus, error
 	s := i.node.Stats()
 	out := rest.ClusterStatus{
 		Node: s.ID, State: s.Role, Leader: s.Leader, Term: s.Term,
-		CommitIndex: s.Commit, AppliedIndex: s.Applied, LogEntries: s.LogEntries,
+		CommitIndex: s.Commit, AppliedIndex: s.Applied, LogEntries: s.LogEntries, Level: s.Level,
 	}
 	for _, m := range i.node.Nodes(ctx) {
 		out.Nodes = append(out.Nodes, rest.ClusterNode{
 			ID: m.ID, Name: m.Name, Address: m.Address, Voter: m.Voter, Leader: m.Leader,
-			Answers: m.Answers, AppliedIndex: m.Applied, Lag: m.Lag, DiskStalled: m.Stalled, Version: m.Version,
+			Answers: m.Answers, AppliedIndex: m.Applied, Lag: m.Lag, DiskStalled: m.Stalled, Version: m.Version, Level: m.Level,
 		})
 	}
 	return out, nil

@@ -164,7 +164,7 @@ func (i *Instance) ClusterStatus(ctx context.Context) (api.ClusterStatus, error)
 	s, err := i.clusterStatus(ctx)
 	out := api.ClusterStatus{
 		Node: s.Node, State: s.State, Leader: s.Leader, Term: s.Term,
-		CommitIndex: s.CommitIndex, AppliedIndex: s.AppliedIndex, LogEntries: s.LogEntries, Nodes: []api.ClusterNode{},
+		CommitIndex: s.CommitIndex, AppliedIndex: s.AppliedIndex, LogEntries: s.LogEntries, Level: s.Level, Nodes: []api.ClusterNode{},
 	}
 	for _, n := range s.Nodes {
 		out.Nodes = append(out.Nodes, api.ClusterNode(n))

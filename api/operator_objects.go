@@ -170,6 +170,7 @@ type ClusterNode struct {
 	Lag          uint64 `json:"lag"`           // committed entries that are not
 	DiskStalled  bool   `json:"disk_stalled"`
 	Version      string `json:"version"` // of its program
+	Level        uint64 `json:"level"`   // the highest level of commands that its program understands
 }
 
 // NodeInvitation is a token with which a node joins the instance. Whoever has
@@ -189,6 +190,7 @@ type ClusterStatus struct {
 	CommitIndex  uint64        `json:"commit_index"`
 	AppliedIndex uint64        `json:"applied_index"`
 	LogEntries   uint64        `json:"log_entries"`
+	Level        uint64        `json:"level"` // of commands, in force; it rises when all nodes understand more
 	Nodes        []ClusterNode `json:"nodes"`
 }
 

@@ -31,6 +31,7 @@ type ClusterStatus struct {
 	CommitIndex  uint64        `json:"commit_index"`
 	AppliedIndex uint64        `json:"applied_index"`
 	LogEntries   uint64        `json:"log_entries"`
+	Level        uint64        `json:"level"` // of commands, in force; it rises when all nodes understand more
 	Nodes        []ClusterNode `json:"nodes"`
 }
 
@@ -47,6 +48,7 @@ type ClusterNode struct {
 	Lag          uint64 `json:"lag"` // committed entries that are not in its catalog
 	DiskStalled  bool   `json:"disk_stalled"`
 	Version      string `json:"version"`
+	Level        uint64 `json:"level"` // the highest level of commands that its program understands
 }
 
 // nodes returns the nodes, or the refusal of a process that has none.

@@ -48,7 +48,7 @@ func (o *operators) status() {
 	}
 	c, err := o.north.ClusterStatus(o.ctx())
 	o.must(err)
-	if c.State != "leader" || c.Node == "" || c.Node != c.Leader || len(c.Nodes) != 1 || !c.Nodes[0].Voter || !c.Nodes[0].Leader || !c.Nodes[0].Answers || c.AppliedIndex == 0 {
+	if c.State != "leader" || c.Node == "" || c.Node != c.Leader || len(c.Nodes) != 1 || !c.Nodes[0].Voter || !c.Nodes[0].Leader || !c.Nodes[0].Answers || c.AppliedIndex == 0 || c.Level == 0 || c.Nodes[0].Level < c.Level {
 		o.t.Errorf("cluster %+v", c)
 	}
 	equal(&o.suite, "the node", s.Cluster.Node, c.Node)
