@@ -164,7 +164,10 @@ func (n *Node) start(config Config) (err error) {
 	}
 	conf := n.raftConfig(config)
 	n.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: n.layer, MaxPool: 3, Timeout: config.RPCTimeout, Logger: conf.Logger,
+		// One exchange at a time with each follower: raft 1.8 never ends a pipeline
+		// in which an answer tells of a newer term, and a request waits behind it.
+		// While one is under way the next ones gather, so no less gets through.
+		Stream: n.layer, MaxPool: 3, MaxRPCsInFlight: 1, Timeout: config.RPCTimeout, Logger: conf.Logger,
 		ServerAddressProvider: n.members,
 	})
 	defer func() {
