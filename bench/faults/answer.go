@@ -43,7 +43,11 @@ func (c *client) send(ctx context.Context, r *record, method, path string, in an
 
 // attempt sends a request once and notes what it was told.
 func (c *client) attempt(ctx context.Context, r *record, node int, method, path string, in any) site.Answer {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	wait := answerWithin
+	if c.hurry > 0 && c.rng.IntN(c.hurry) == 0 {
+		wait = between(c.rng, 0, hurried)
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	header := map[string]string{}
 	if r.Level != "" {

@@ -16,8 +16,11 @@ import (
 )
 
 const (
-	// answerWithin is how long a client waits for one answer.
+	// answerWithin is how long a client waits for one answer, unless it is in a
+	// hurry.
 	answerWithin = 10 * time.Second
+	// hurried is the longest wait for an answer in a hurry.
+	hurried = 1500 * time.Millisecond
 	// attempts is how often a request with a key is sent at most.
 	attempts = 4
 	// betweenAttempts is the pause before it is sent again.
@@ -38,6 +41,7 @@ type client struct {
 	names  []string    // of nodes
 	count  int
 	think  time.Duration // the mean pause between two requests
+	hurry  int           // one of so many requests is made in a hurry; 0: none
 }
 
 // work sends requests until over is closed, and waits for the last answer.

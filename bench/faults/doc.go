@@ -16,7 +16,7 @@
 //
 // Six clients make bundles and drafts, PATCH (now and then at a revision), commit,
 // delete and read, each through a node of its choice for every request. They wait
-// ten seconds for an answer. A change of which they don't know what became is
+// ten seconds for an answer, and now and then less than two. A change of which they don't know what became is
 // sent again with its Idempotency-Key, through another node, if it has one.
 // Meanwhile one fault follows the other: kill (-9) and restart, pause (SIGSTOP),
 // partition of two nodes, one-way loss, an isolated node, slow links, a disk that
