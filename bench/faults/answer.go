@@ -88,7 +88,7 @@ func classify(o op, a site.Answer) (t told, explained bool) {
 		return open, true
 	case a.Status == http.StatusServiceUnavailable, a.Status == http.StatusInsufficientStorage:
 		return refused, true
-	case a.Status == http.StatusNotFound && (o.Draft != "" && o.Kind != createDraft || o.Kind == readVersion):
+	case a.Status == http.StatusNotFound && (o.Draft != "" && o.Kind != createDraft || o.Kind == readVersion || o.Kind == readBundle):
 		return missing, true
 	case a.Status == http.StatusPreconditionFailed && o.IfRevision != 0:
 		return unmet, true

@@ -32,7 +32,8 @@ func TestWhatAnAnswerTells(t *testing.T) {
 		{read, 503, "", refused, true},
 		{read, 500, "", refused, false},
 		{read, 404, "", missing, true},
-		{op{Kind: readBundle}, 404, "", refused, false},
+		{op{Kind: readBundle}, 404, "", missing, true}, // fine at level local
+		{op{Kind: listVersions}, 404, "", refused, false},
 		{op{Kind: createDraft, Draft: "d"}, 404, "", refused, false},
 		{op{Kind: readVersion, Number: 1}, 404, "", missing, true},
 	} {

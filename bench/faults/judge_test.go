@@ -100,6 +100,9 @@ func TestHistoriesThatMayBeAreAccepted(t *testing.T) {
 			t.at(39, 40, op{Kind: readDraft, Draft: "d"}, answer{Told: done, Revision: 2, Shown: content{"a": "1*", "b": "1*"}}).Stale = true
 			t.at(41, 42, op{Kind: readBundle}, answer{Told: done, Number: 1, Drafts: []string{"d", "e"}}).Level = "local"
 		},
+		"an old read of a bundle that was not there yet": func(t *tale) {
+			t.at(39, 40, op{Kind: readBundle}, answer{Told: missing}).Level = "local"
+		},
 		"a read without an answer": func(t *tale) {
 			t.at(39, 40, op{Kind: readDraft, Draft: "d"}, answer{Told: open})
 		},
@@ -163,6 +166,9 @@ func TestHistoriesThatMustNotBeAreRejected(t *testing.T) {
 		}},
 		"a version that is not there yet": {"illegal", func(t *tale) {
 			t.at(39, 40, op{Kind: readVersion, Number: 2}, answer{Told: missing})
+		}},
+		"a bundle that is not there": {"illegal", func(t *tale) {
+			t.at(39, 40, op{Kind: readBundle}, answer{Told: missing})
 		}},
 		"a lost patch": {"illegal", func(t *tale) {
 			t.at(39, 40, op{Kind: patchDraft, Draft: "d", Edits: content{"x": "3"}}, answer{Told: done, Revision: 5})

@@ -173,7 +173,10 @@ func allows(s *state, o op, a answer) bool {
 		}
 		return a.Revision == d.revision && maps.Equal(a.Shown, s.shown(d))
 	case readBundle:
-		return s.exists && a.Told == done && a.Number == len(s.versions) && slices.Equal(a.Drafts, slices.Sorted(maps.Keys(s.drafts)))
+		if !s.exists || a.Told == missing {
+			return !s.exists && a.Told == missing
+		}
+		return a.Told == done && a.Number == len(s.versions) && slices.Equal(a.Drafts, slices.Sorted(maps.Keys(s.drafts)))
 	case listVersions:
 		return a.Told == done && a.Number == len(s.versions)
 	case readVersion:
