@@ -1,7 +1,10 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -81,6 +84,27 @@ func stuck(ops []porcupine.Operation, info porcupine.LinearizationInfo) string {
 }
 
 func seconds(ns int64) float64 { return time.Duration(ns).Seconds() }
+
+// recheck checks a history that was kept, and draws it again.
+func recheck(path string, w io.Writer) error {
+	encoded, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var kept struct{ Records []record }
+	if err := json.Unmarshal(encoded, &kept); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	v, err := check(kept.Records, filepath.Dir(path), checkSteps)
+	fmt.Fprintf(w, "%d calls, illegal %d, undecided %d\n", len(kept.Records), len(v.illegal), len(v.undecided))
+	for _, text := range slices.Concat(v.illegal, v.undecided) {
+		fmt.Fprintln(w, text)
+	}
+	if err == nil && len(v.illegal)+len(v.undecided) > 0 {
+		err = errors.New("this must never be; see above")
+	}
+	return err
+}
 
 // picture draws how far the operations can be ordered.
 func picture(info porcupine.LinearizationInfo, path string) error {

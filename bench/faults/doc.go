@@ -3,6 +3,7 @@
 // what the API may do.
 //
 //	go run ./bench/faults [--histories 10] [--seed N] [--for 20s] [--parallel 2] [--faults kill,pause,…] [--program PATH] [--log debug] [--json]
+//	go run ./bench/faults --check FOLDER/history.json
 //
 // It needs root, Linux and Versity's S3 gateway: the nodes are processes of the
 // built program, each with a network and a disk of its own (package lab). Seeds

@@ -36,6 +36,7 @@ type options struct {
 	program             string
 	logLevel            string
 	json                bool
+	recheck             string
 }
 
 func parse(args []string) (options, error) {
@@ -49,6 +50,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&list, "faults", "", "kinds of faults, separated by commas (default: all)")
 	flags.StringVar(&o.program, "program", "", "built blockstored to use (default: build it)")
 	flags.StringVar(&o.logLevel, "log", "info", "what the nodes log: debug, info, warn or error")
+	flags.StringVar(&o.recheck, "check", "", "a kept history.json: only look for an order of its calls again")
 	flags.BoolVar(&o.json, "json", false, "print the result as JSON, too")
 	err := flags.Parse(args)
 	if err != nil {
@@ -70,6 +72,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	o, err := parse(args)
 	if err != nil {
 		return err
+	}
+	if o.recheck != "" {
+		return recheck(o.recheck, stdout)
 	}
 	return site.InFolder("faults", func(dir string) error {
 		program, err := site.Program(o.program).OrBuild(ctx, dir)
