@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/blockstored/blockstored/bench/lab"
 	"github.com/blockstored/blockstored/bench/site"
@@ -17,15 +19,17 @@ import (
 // program is what TestMain builds; nothing writes to it later.
 var program site.Program
 
-func TestMain(m *testing.M) { os.Exit(sitetest.Main(m, &program)) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(holds); dir != "" {
+		os.Exit(hold(dir))
+	}
+	os.Exit(sitetest.Main(m, &program))
+}
 
 // open starts a lab of nodes with networks and disks of their own.
 func open(t *testing.T, nodes int) *lab.Lab {
 	t.Helper()
-	sitetest.NeedGateway(t)
-	if os.Getuid() != 0 && os.Getenv("BLOCKSTORED_TEST_NOSKIP") != "1" {
-		t.Skip("namespaces and disks need root")
-	}
+	need(t)
 	l, err := lab.Open(t.Context(), lab.Options{Program: program, Dir: t.TempDir(), Nodes: nodes, Namespaces: true, Disk: 256 << 20})
 	if err != nil {
 		t.Fatal(err)
@@ -38,72 +42,235 @@ func open(t *testing.T, nodes int) *lab.Lab {
 	return l
 }
 
-// host is a host application's view of a node.
-func host(t *testing.T, n *lab.Node) *site.API {
+// need skips t where a lab cannot be.
+func need(t *testing.T) {
 	t.Helper()
-	var made struct{ Token string }
-	out, err := n.Command(t.Context(), "token", "create", rand.Text(), "--role", "writer", "--format", "json")
-	if err == nil {
-		err = json.Unmarshal(out, &made)
+	sitetest.NeedGateway(t)
+	if os.Getuid() != 0 && os.Getenv("BLOCKSTORED_TEST_NOSKIP") != "1" {
+		t.Skip("namespaces and disks need root")
 	}
+}
+
+// host is a host application's view of an instance: an API at each node, and a
+// bundle.
+type host struct {
+	l      *lab.Lab
+	token  string
+	bundle string
+	acked  map[int]string // content of acknowledged versions
+}
+
+func newHost(t *testing.T, l *lab.Lab) *host {
+	t.Helper()
+	h := &host{l: l, acked: map[int]string{}}
+	var made struct{ Token, UUID string }
+	for _, args := range [][]string{{"token", "create", "host", "--role", "writer"}, {"collection", "create", "c"}} {
+		out, err := l.Nodes()[0].Command(t.Context(), append(args, "--format", "json")...)
+		if err == nil {
+			err = json.Unmarshal(out, &made)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.token = made.Token
+	var err error
+	h.at(t, l.Nodes()[0], func(a *site.API) { h.bundle, err = a.CreateBundle(t.Context(), made.UUID, "b") })
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := site.NewAPI(n.URL(), made.Token)
-	t.Cleanup(a.Close)
-	return a
+	return h
 }
 
-// newCollection asks a node for a collection and returns the answer's status, 0 if
-// there was none.
-func newCollection(ctx context.Context, a *site.API) int {
-	answer, err := a.Answer(ctx, http.MethodPost, "collections", "", map[string]string{"title": "c"})
-	if err != nil {
-		return 0
+// at calls fn with the API at a node.
+func (h *host) at(t *testing.T, n *lab.Node, fn func(a *site.API)) {
+	t.Helper()
+	a := site.NewAPI(n.URL(), h.token)
+	defer a.Close()
+	fn(a)
+}
+
+// commit makes a version through a node; an error leaves open whether it is there.
+func (h *host) commit(ctx context.Context, t *testing.T, n *lab.Node) (err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second) // one attempt
+	defer cancel()
+	content := rand.Text()
+	h.at(t, n, func(a *site.API) {
+		var draft string
+		if draft, err = a.CreateDraft(ctx, h.bundle, content); err != nil {
+			return
+		}
+		if err = a.PatchDraft(ctx, draft, map[string][]byte{"a.txt": []byte(content)}); err != nil {
+			return
+		}
+		version, failed := a.Commit(ctx, draft, content)
+		if err = failed; err == nil {
+			h.acked[version] = content
+		}
+	})
+	return err
+}
+
+// commits makes a version through a node, however often that has to be tried.
+func (h *host) commits(t *testing.T, n *lab.Node) {
+	t.Helper()
+	if err := lab.Until(t.Context(), func(ctx context.Context) error { return h.commit(ctx, t, n) }); err != nil {
+		t.Fatalf("a write at %s: %v\n%s", n.Name(), err, n.LogTail())
 	}
-	return answer.Status
+}
+
+// whole waits until all nodes are well again and hold the same, with every
+// acknowledged version.
+func (h *host) whole(t *testing.T) {
+	t.Helper()
+	if err := h.l.Await(t.Context(), len(h.l.Nodes())); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.l.SameState(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range h.l.Nodes() {
+		h.at(t, n, func(a *site.API) {
+			for version, content := range h.acked {
+				files, err := a.Fetch(t.Context(), site.Listed{Bundle: h.bundle, Version: version})
+				if err != nil || string(files["a.txt"]) != content {
+					t.Errorf("version %d at %s holds %q, acknowledged with %q: %v", version, n.Name(), files["a.txt"], content, err)
+				}
+			}
+		})
+	}
+}
+
+// refuses waits until a node refuses changes with 503 and marks what it shows as
+// possibly old.
+func (h *host) refuses(t *testing.T, n *lab.Node) {
+	t.Helper()
+	err := lab.Until(t.Context(), func(ctx context.Context) (err error) {
+		h.at(t, n, func(a *site.API) {
+			for _, try := range []struct {
+				method, path string
+				status       int
+				stale        string
+			}{{http.MethodPost, "collections", http.StatusServiceUnavailable, ""}, {http.MethodGet, "bundles/" + h.bundle, http.StatusOK, "true"}} {
+				answer, failed := a.Answer(ctx, try.method, try.path, "", map[string]string{"title": "c"})
+				if answer.Status == http.StatusCreated {
+					t.Fatalf("%s acknowledges a change without the others", n.Name())
+				}
+				if failed != nil || answer.Status != try.status || (try.stale != "" && answer.Header.Get("Blockstored-Stale") != try.stale) {
+					err = fmt.Errorf("%s %s: %d %v %s, %w", try.method, try.path, answer.Status, answer.Header, answer.Body, failed)
+					return
+				}
+			}
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // A leader that the others cannot hear, that cannot hear them, or both, is replaced,
 // acknowledges nothing, and says of what it shows that it may be old.
 func TestALeaderThatIsCutOffIsReplaced(t *testing.T) {
+	t.Parallel()
 	l := open(t, 3)
+	h := newHost(t, l)
 	for name, cut := range map[string]func(*lab.Node) error{"unheard": l.Mute, "unhearing": l.Deafen, "unplugged": l.Isolate} {
 		t.Run(name, func(t *testing.T) {
-			lost, err := l.Leader(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			a := host(t, lost)
+			lost := leader(t, l, nil)
 			if err := cut(lost); err != nil {
 				t.Fatal(err)
 			}
-			next, err := l.LeaderBut(t.Context(), lost)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := newCollection(t.Context(), host(t, next)); got != http.StatusCreated {
-				t.Errorf("a write on the next leader: %d", got)
-			}
-			if got := newCollection(t.Context(), a); got == http.StatusCreated {
-				t.Error("the lost leader acknowledges a write")
-			}
-			if err := lab.Until(t.Context(), func(ctx context.Context) error {
-				answer, err := a.Answer(ctx, http.MethodGet, "collections", "", nil)
-				if err != nil || answer.Status != http.StatusOK || answer.Header.Get("Blockstored-Stale") != "true" {
-					return fmt.Errorf("a read on the lost leader: %d %v, %w", answer.Status, answer.Header, err)
-				}
-				return nil
-			}); err != nil {
-				t.Error(err)
-			}
+			h.commits(t, leader(t, l, lost))
+			h.refuses(t, lost)
 			l.Heal()
-			if err := l.Await(t.Context(), 3); err != nil {
-				t.Fatal(err)
-			}
-			if d, err := l.SameState(t.Context()); err != nil || d.LogSize == 0 {
-				t.Errorf("after that: %+v, %v", d, err)
-			}
+			h.whole(t)
 		})
 	}
+}
+
+func leader(t *testing.T, l *lab.Lab, but *lab.Node) *lab.Node {
+	t.Helper()
+	n, err := l.LeaderBut(t.Context(), but)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func another(l *lab.Lab, but *lab.Node) *lab.Node {
+	if n := l.Nodes()[0]; n != but {
+		return n
+	}
+	return l.Nodes()[1]
+}
+
+// What happens to the disk of a leader and to the bucket of all.
+func TestNothingIsLostWithFaultyStores(t *testing.T) {
+	t.Parallel()
+	l := open(t, 3)
+	h := newHost(t, l)
+	t.Run("a leader whose disk is frozen is replaced", func(t *testing.T) {
+		lost := leader(t, l, nil)
+		if err := l.FreezeDisk(lost); err != nil {
+			t.Fatal(err)
+		}
+		h.commits(t, another(l, lost)) // a disk that nobody writes to hangs unseen
+		leader(t, l, lost)
+		if err := l.ThawDisk(lost); err != nil {
+			t.Fatal(err)
+		}
+		h.whole(t)
+	})
+	t.Run("three of ten requests to the bucket fail", func(t *testing.T) {
+		l.Bucket().Fail(0.3)
+		for k := range 9 {
+			h.commits(t, l.Nodes()[k%3])
+		}
+		l.Bucket().Restore()
+		if all, failed := l.Bucket().Requests(); failed == 0 || failed == all {
+			t.Errorf("%d of %d requests failed", failed, all)
+		}
+		h.whole(t)
+	})
+	t.Run("the disk of a leader is full", func(t *testing.T) {
+		lost := leader(t, l, nil)
+		other := another(l, lost)
+		if err := l.FillDisk(lost); err != nil {
+			t.Fatal(err)
+		}
+		err := lab.Until(t.Context(), func(ctx context.Context) error {
+			_ = h.commit(ctx, t, other) // until the log of the full one has to grow
+			if s, err := other.Status(ctx); lost.Running() && (err != nil || s.Leader == "" || strings.HasPrefix(s.Leader, lost.Name()+"-")) {
+				return fmt.Errorf("%s leads on with a full disk", lost.Name())
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.commits(t, other)
+		if err := l.FreeDisk(lost); err != nil {
+			t.Fatal(err)
+		}
+		if !lost.Running() {
+			if err := lost.Start(t.Context(), ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.whole(t)
+	})
+	t.Run("two nodes are gone", func(t *testing.T) {
+		for _, n := range l.Nodes()[1:] {
+			n.Kill()
+		}
+		h.refuses(t, l.Nodes()[0])
+		for _, n := range l.Nodes()[1:] {
+			if err := n.Launch(""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.whole(t)
+	})
 }

@@ -82,6 +82,11 @@ func (w *network) attach(ctx context.Context, node byte) (_ *namespace, err erro
 			return fmt.Errorf("/dev/net/tun: %w", err)
 		}
 		w.wire.plug(node, port)
+		// What a killed process had not sent is given up soon: a connection holds the
+		// namespace as long as it tries.
+		if err := os.WriteFile("/proc/sys/net/ipv4/tcp_orphan_retries", []byte("1"), 0); err != nil {
+			return err
+		}
 		for _, args := range [][]string{
 			{"link", "set", "lo", "up"},
 			{"addr", "add", w.client(node), "peer", w.host(), "dev", "clients"},

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/blockstored/blockstored/bench/site"
+	"github.com/blockstored/blockstored/bench/site/sitetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -106,10 +107,7 @@ func TestLookingIntoTheCatalogWithTheShellLosesNothing(t *testing.T) {
 	shell(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	program, err := site.Build(ctx, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := sitetest.Program(t)
 	s, err := site.New(ctx, site.Config{Program: program, Dir: t.TempDir(), Name: "north"})
 	if err != nil {
 		t.Fatal(err)

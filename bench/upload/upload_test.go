@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/blockstored/blockstored/bench/site"
+	"github.com/blockstored/blockstored/bench/site/sitetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -37,10 +38,7 @@ func (h *halting) Read(p []byte) (int, error) {
 
 func TestAnUploadInOddPiecesWithPausesArrivesWholeInLittleMemory(t *testing.T) {
 	const size = 64<<20 + 12_345
-	program, err := site.Build(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := sitetest.Program(t)
 	for _, chunked := range []bool{false, true} {
 		s, err := site.Open(t.Context(), site.Config{Program: program, Dir: filepath.Join(t.TempDir(), "site"), Name: "large"})
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/blockstored/blockstored/bench/site"
+	"github.com/blockstored/blockstored/bench/site/sitetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -48,10 +49,7 @@ func life(t *testing.T, python, server, token string) (stdout, stderr string, er
 
 func TestTheLifeOfABundleFromPython(t *testing.T) {
 	python := interpreter(t)
-	program, err := site.Build(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := sitetest.Program(t)
 	s, err := site.New(t.Context(), site.Config{Program: program, Dir: t.TempDir(), Name: "north"})
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ func Main(m *testing.M, program *site.Program) int {
 	dir, err := os.MkdirTemp("", "blockstored-test-")
 	if err == nil {
 		defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-		*program, err = site.Program(os.Getenv("BLOCKSTORED_PROGRAM")).OrBuild(context.Background(), dir)
+		*program, err = given().OrBuild(context.Background(), dir)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

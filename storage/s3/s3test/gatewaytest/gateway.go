@@ -127,7 +127,7 @@ func (g *Gateway) run(ctx context.Context, program string, args []string) error 
 	g.log = new(bytes.Buffer)
 	g.cmd = exec.Command(program, args...)
 	g.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + g.root, "TMPDIR=" + os.TempDir()}
-	g.cmd.Stdout, g.cmd.Stderr = g.log, g.log
+	g.cmd.Stdout, g.cmd.Stderr, g.cmd.SysProcAttr = g.log, g.log, withUs()
 	g.cmd.WaitDelay = stopTimeout
 	if err := g.cmd.Start(); err != nil {
 		return err
