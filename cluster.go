@@ -139,7 +139,7 @@ func (i *Instance) startNode(ctx context.Context, p *port) (err error) {
 	cfg := cluster.Config{
 		ID: id, Dir: i.folder.join("raft"), Catalog: i.catalog, Bootstrap: p == nil || !p.joining,
 		Logger: i.log, Now: i.now, OnFatal: i.fatal, Metrics: i.metrics, Version: version,
-		MaxStaleness: i.cfg.Cluster.MaxStaleness, DiskStall: i.cfg.Cluster.DiskStall,
+		MaxStaleness: i.cfg.Cluster.MaxStaleness, DiskStall: i.cfg.Cluster.DiskStall, RemoveDeadAfter: i.cfg.Cluster.RemoveDeadAfter,
 	}
 	if p != nil {
 		cfg.Listener, cfg.Advertise, cfg.TLS, cfg.Welcome = p.listener, p.advertise, p.tls(), i.welcome

@@ -121,6 +121,10 @@ type ClusterConfig struct {
 	// DiskStall is how long one write to the log may take before a leader lets
 	// another node lead.
 	DiskStall time.Duration `yaml:"disk_stall"`
+	// RemoveDeadAfter is how long a node may not answer the leader before it is
+	// removed, if at least three others vote and most of them answer; 0: nodes
+	// are removed by hand. It holds when this node leads.
+	RemoveDeadAfter time.Duration `yaml:"remove_dead_after"`
 }
 
 // StorageConfig says where files are kept.

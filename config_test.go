@@ -58,6 +58,7 @@ func TestABadConfigurationNamesItsKey(t *testing.T) {
 		{"cluster.disk_stall", func(c *blockstored.Config) { c.Cluster.DiskStall = 0 }},
 		{"drain", func(c *blockstored.Config) { c.Drain = -time.Second }},
 		{"drain", func(c *blockstored.Config) { c.Drain = time.Hour }},
+		{"cluster.remove_dead_after", func(c *blockstored.Config) { c.Cluster.RemoveDeadAfter = time.Minute }},
 		{"files.csp", func(c *blockstored.Config) { c.Files.CSP = "sandbox;\r\nSet-Cookie: a=b" }},
 	} {
 		cfg := config(t.TempDir())

@@ -79,6 +79,8 @@ const (
 	minStaleness = 5 * time.Second
 	// minDiskStall is what a disk under load may take for a write now and then.
 	minDiskStall = 200 * time.Millisecond
+	// minDead is longer than a machine takes to start again.
+	minDead = 10 * time.Minute
 )
 
 func (c ClusterConfig) validateTimes() error {
@@ -87,6 +89,9 @@ func (c ClusterConfig) validateTimes() error {
 	}
 	if c.DiskStall < minDiskStall {
 		return invalid("cluster.disk_stall", "%s is too short, a busy disk takes that long: give at least %s", c.DiskStall, minDiskStall)
+	}
+	if c.RemoveDeadAfter != 0 && c.RemoveDeadAfter < minDead {
+		return invalid("cluster.remove_dead_after", "%s is too short, a machine that starts again takes that long: give at least %s, or 0 to remove nodes by hand", c.RemoveDeadAfter, minDead)
 	}
 	return nil
 }

@@ -109,6 +109,10 @@ type Config struct {
 	// DiskStall (2 s) is how long one write to the log may take before a leader
 	// makes room for another. Of a node that is the only voter it is logged.
 	DiskStall time.Duration
+	// RemoveDeadAfter, if not 0, is how long a member may not answer the leader
+	// before the leader removes it. A voter is removed only if three are left and
+	// most of those answer.
+	RemoveDeadAfter time.Duration
 	// LogWrite, if not nil, carries out each write to raft.db, which it may
 	// delay or fail: a seam for tests of slow and broken disks.
 	LogWrite func(write func() error) error

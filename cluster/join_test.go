@@ -74,6 +74,49 @@ func TestNodeThatLostItsDiskIsAnother(t *testing.T) {
 	}
 }
 
+// The one that is killed stays while three are needed, and goes when a fourth
+// votes. Whoever answers stays, also a newcomer whose disk hangs.
+func TestDeadNodeIsRemovedWhenItsSuccessorVotes(t *testing.T) {
+	t.Parallel()
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3, TLS: true, Configure: func(n *clustertest.Node, config *cluster.Config) {
+		config.RemoveDeadAfter = time.Minute
+	}})
+	leader := c.Leader()
+	dead := c.Followers(leader)[0]
+	id := dead.ID()
+	dead.Kill()
+	successor := c.New()
+	successor.Start()
+	successor.Disk().Freeze()
+	c.Join(successor)
+	for _, n := range c.Nodes() {
+		n.SetClock(24 * time.Hour) // for whoever leads the others were silent for a day, if they do not answer now
+	}
+	c.Leader().MustPut("with one of three", "x")
+	if m := memberOf(c.Leader(), id); m == nil || !m.Voter {
+		t.Errorf("the dead one of three: %+v", m)
+	}
+	successor.Disk().Thaw()
+	c.Eventually("the dead one goes", func() bool {
+		// A leader counts from when it began to lead.
+		for _, n := range c.Nodes() {
+			n.SetClock(n.Clock() + time.Minute)
+		}
+		return memberOf(c.Leader(), id) == nil
+	})
+	c.Eventually("the others vote", func() bool {
+		voters := 0
+		for _, m := range c.Leader().Live().Stats().Members {
+			if m.Voter {
+				voters++
+			}
+		}
+		return voters == 3
+	})
+	dead.Start()
+	c.Eventually("it says that it was removed", func() bool { return dead.Live().Stats().Removed })
+}
+
 func TestJoinRefuses(t *testing.T) {
 	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Nodes: 2, Configure: patient})

@@ -189,6 +189,15 @@ func (n *Node) changeMembers(ctx context.Context, change func(time.Duration) raf
 
 func (n *Node) servers() []raft.Server { return serversOf(n.raft) }
 
+// configuration returns the members and the entry of the log that made them so.
+func (n *Node) configuration() ([]raft.Server, uint64) {
+	future := n.raft.GetConfiguration()
+	if future.Error() != nil {
+		return nil, 0
+	}
+	return future.Configuration().Servers, future.Index()
+}
+
 func serversOf(r *raft.Raft) []raft.Server {
 	future := r.GetConfiguration()
 	if future.Error() != nil {

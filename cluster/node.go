@@ -271,6 +271,9 @@ func (n *Node) run(config Config) {
 	n.WhileLeader(func(ctx context.Context, _ Leader) { n.announce(ctx) })
 	n.WhileLeader(func(ctx context.Context, _ Leader) { n.promote(ctx) })
 	n.WhileLeader(n.raise)
+	if limit := config.RemoveDeadAfter; limit > 0 {
+		n.WhileLeader(func(ctx context.Context, _ Leader) { n.removeDead(ctx, limit) })
+	}
 	n.peers = newPeers(n.layer)
 	if ln := n.layer.calls(); ln != nil {
 		n.server = n.serveCalls(ln)

@@ -78,6 +78,9 @@ func (n *Node) Disk() *Disk {
 // SetClock sets the node's clock apart from the machine's.
 func (n *Node) SetClock(ahead time.Duration) { n.skew.Store(int64(ahead)) }
 
+// Clock returns how far the node's clock is ahead of the machine's.
+func (n *Node) Clock() time.Duration { return time.Duration(n.skew.Load()) }
+
 func (n *Node) now() time.Time { return time.Now().Add(time.Duration(n.skew.Load())) }
 
 // Start starts the node if it is down.
