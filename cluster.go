@@ -19,8 +19,8 @@ import (
 )
 
 // port is where this node meets the others of its instance, and how it proves
-// to be one of them: every node can open the instance's authority, so each
-// issues its own certificate, keeps the key in memory, and makes both anew at a
+// to be one of them. Where the operator does not issue their certificates: every
+// node can open the instance's authority, so each issues its own certificate, keeps the key in memory, and makes both anew at a
 // start and when a third of the certificate's life is left.
 type port struct {
 	listener  net.Listener
@@ -29,7 +29,8 @@ type port struct {
 	now       func() time.Time
 
 	authority *cluster.Authority
-	joining   bool // this node is not known to be up with the others yet
+	own       *cluster.TLS // with the operator's certificates; nil: the authority's
+	joining   bool         // this node is not known to be up with the others yet
 
 	mu   sync.Mutex
 	cert *tls.Certificate
@@ -69,6 +70,12 @@ func (i *Instance) openPort(ctx context.Context) error {
 func (i *Instance) openNode(ctx context.Context) error {
 	if i.port != nil && i.port.authority == nil {
 		if err := i.openAuthority(ctx); err != nil {
+			return err
+		}
+	}
+	if p := i.port; p != nil {
+		var err error
+		if p.own, err = i.ownTLS(p.authority.Instance(), p.node); err != nil {
 			return err
 		}
 	}
@@ -248,6 +255,9 @@ func (i *Instance) secret(ctx context.Context, name string) (sealed []byte, err 
 
 // tls is how this node and the others prove who they are.
 func (p *port) tls() *cluster.TLS {
+	if p.own != nil {
+		return p.own
+	}
 	return &cluster.TLS{
 		Instance:    p.authority.Instance(),
 		Certificate: p.certificate,

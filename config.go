@@ -114,6 +114,15 @@ type ClusterConfig struct {
 	// Join is a token of [Instance.InviteNode]: an empty data folder becomes a
 	// node of the instance that it names. Other folders ignore it.
 	Join string `yaml:"join"` //nolint:gosec // a key's name
+	// TLSCert, TLSKey and TLSCA are PEM files, read again when they change: this
+	// node's certificate and key of the operator's, and the authorities of the
+	// other nodes' certificates. All nodes have them or none; empty: the instance
+	// issues the nodes' certificates itself. The certificate holds the URI
+	// blockstored://INSTANCE/node/NODE, of the instance's id and [ClusterConfig.Node],
+	// and is good for clients and servers.
+	TLSCert string `yaml:"tls_cert"`
+	TLSKey  string `yaml:"tls_key"`
+	TLSCA   string `yaml:"tls_ca"`
 	// MaxStaleness is how long after the last word of a leader this node goes on
 	// answering reads from what it has; later it refuses them (503). 0: it always
 	// answers.

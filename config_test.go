@@ -59,6 +59,8 @@ func TestABadConfigurationNamesItsKey(t *testing.T) {
 		{"drain", func(c *blockstored.Config) { c.Drain = -time.Second }},
 		{"drain", func(c *blockstored.Config) { c.Drain = time.Hour }},
 		{"cluster.remove_dead_after", func(c *blockstored.Config) { c.Cluster.RemoveDeadAfter = time.Minute }},
+		{"cluster.tls_cert", func(c *blockstored.Config) { c.Cluster.TLSCert, c.Cluster.TLSKey = "cert.pem", "key.pem" }},
+		{"cluster.tls_cert", func(c *blockstored.Config) { c.Cluster.TLSCA = "ca.pem" }},
 		{"files.csp", func(c *blockstored.Config) { c.Files.CSP = "sandbox;\r\nSet-Cookie: a=b" }},
 	} {
 		cfg := config(t.TempDir())

@@ -61,9 +61,17 @@ func (i *Instance) askToJoin(ctx context.Context) (cluster.Welcome, error) {
 		return cluster.Welcome{}, pick(err, bundle.Errorf(bundle.KindConflict,
 			"%s holds the beginning of an instance of its own: start it without a join token, or join with an empty data folder", i.cfg.Data))
 	}
+	invitation, err := cluster.ParseInvitation(i.cfg.Cluster.Join)
+	if err != nil {
+		return cluster.Welcome{}, err
+	}
+	own, err := i.ownTLS(invitation.Instance, i.port.node)
+	if err != nil {
+		return cluster.Welcome{}, err
+	}
 	w, err := cluster.AskToJoin(ctx, cluster.Newcomer{
 		Token: i.cfg.Cluster.Join, Node: i.port.node, Address: i.port.advertise, Storage: i.cfg.Storage.place(),
-	}, i.now)
+	}, own, i.now)
 	if err != nil {
 		return w, fmt.Errorf("join: %w", err)
 	}

@@ -135,7 +135,7 @@ func TestNodeThatJoinsAnswersProbes(t *testing.T) {
 	w, err := cluster.AskToJoin(t.Context(), cluster.Newcomer{
 		Token: inviteTo(t, one), Node: "n2-0badcafe", Address: at[2].Addr().String(),
 		Storage: fmt.Sprintf("bucket %s at %s, prefix %q", bucket, s.Endpoint, ""),
-	}, time.Now)
+	}, nil, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -238,7 +238,7 @@ func TestNodeThatWasKilledWhileItJoinedGoesOn(t *testing.T) {
 	w, err := cluster.AskToJoin(t.Context(), cluster.Newcomer{
 		Token: inviteTo(t, one), Node: "n2-0badcafe", Address: cfg.Cluster.Listen,
 		Storage: fmt.Sprintf("bucket %s at %s, prefix %q", bucket, s.Endpoint, ""),
-	}, time.Now)
+	}, nil, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

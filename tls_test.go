@@ -75,16 +75,13 @@ func TestACertificateIsReadAgainWhenItsFilesChange(t *testing.T) {
 	dir := t.TempDir()
 	clock := time.Unix(1_800_000_000, 0)
 	var logged bytes.Buffer
-	c := &certificate{
-		certFile: filepath.Join(dir, "cert.pem"), keyFile: filepath.Join(dir, "key.pem"),
-		now: func() time.Time { return clock }, log: slog.New(slog.NewTextHandler(&logged, nil)),
-	}
-	write := func(p pair) { replace(t, c.certFile, p.cert); replace(t, c.keyFile, p.key) }
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	c := certificateFiles(certFile, keyFile, func() time.Time { return clock }, slog.New(slog.NewTextHandler(&logged, nil)))
+	write := func(p pair) { replace(t, certFile, p.cert); replace(t, keyFile, p.key) }
 	want := func(when string, serial int64) {
 		t.Helper()
-		got, err := c.get(nil)
-		if err != nil || got.Leaf.SerialNumber.Int64() != serial {
-			t.Errorf("%s: certificate %v, %v; want %d", when, got.Leaf.SerialNumber, err, serial)
+		if got := c.get(); got.Leaf.SerialNumber.Int64() != serial {
+			t.Errorf("%s: certificate %v; want %d", when, got.Leaf.SerialNumber, serial)
 		}
 	}
 	write(first)
@@ -92,27 +89,27 @@ func TestACertificateIsReadAgainWhenItsFilesChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(second)
-	clock = clock.Add(recheckCertificate - 1)
+	clock = clock.Add(recheck - 1)
 	want("within the second", 1)
 	clock = clock.Add(1)
 	want("after it", 2)
 
-	replace(t, c.certFile, third.cert)
+	replace(t, certFile, third.cert)
 	for range 3 {
-		clock = clock.Add(recheckCertificate)
+		clock = clock.Add(recheck)
 		want("with another's key", 2)
 	}
 	if n := strings.Count(logged.String(), "level=WARN"); n != 1 {
 		t.Errorf("%d warnings of one bad pair:\n%s", n, logged.String())
 	}
-	replace(t, c.keyFile, third.key)
-	clock = clock.Add(recheckCertificate)
+	replace(t, keyFile, third.key)
+	clock = clock.Add(recheck)
 	want("with its own key", 3)
 
-	if err := os.Remove(c.certFile); err != nil {
+	if err := os.Remove(certFile); err != nil {
 		t.Fatal(err)
 	}
-	clock = clock.Add(recheckCertificate)
+	clock = clock.Add(recheck)
 	want("without a file", 3)
 	if n := strings.Count(logged.String(), "level=WARN"); n != 2 {
 		t.Errorf("%d warnings after the file went:\n%s", n, logged.String())
@@ -161,7 +158,7 @@ func TestBothListenersTakeARenewedCertificateWithoutARestart(t *testing.T) {
 	}
 	hold(1)
 	write(second)
-	ahead.Store(int64(2 * recheckCertificate))
+	ahead.Store(int64(2 * recheck))
 	hold(2)
 }
 

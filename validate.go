@@ -67,6 +67,9 @@ func (c Config) validateCluster() error {
 			return invalid("cluster.advertise", "%w", err)
 		}
 	}
+	if n := c.Cluster; (n.TLSCert == "") != (n.TLSKey == "") || (n.TLSCert == "") != (n.TLSCA == "") {
+		return invalid("cluster.tls_cert", "give tls_cert, tls_key and tls_ca, or none of them")
+	}
 	return c.Cluster.validateTimes()
 }
 

@@ -37,7 +37,7 @@ func TestAuthoritySurvivesStorage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := VerifyNode(leaf, a.Instance(), "n1-1", x509.VerifyOptions{Roots: a.Pool()}); err != nil {
+	if err := (&TLS{Instance: a.Instance()}).verifyChain([]*x509.Certificate{leaf}, "n1-1", a.Pool(), time.Now(), x509.ExtKeyUsageClientAuth); err != nil {
 		t.Error(err)
 	}
 	if leaf.IsCA || leaf.NotAfter.Sub(leaf.NotBefore) != CertificateLife+certificateSkew {

@@ -74,7 +74,7 @@ func (n *Node) newcomers(ln net.Listener, welcome func(context.Context, Newcomer
 	})
 	s := &server{node: n, done: make(chan struct{}), http: &http.Server{
 		Handler: mux, ReadHeaderTimeout: n.rpcLimit, ReadTimeout: n.rpcLimit, MaxHeaderBytes: 4 << 10,
-		ErrorLog: slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug),
+		ConnContext: withPeer, ErrorLog: slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug),
 	}}
 	s.http.SetKeepAlivesEnabled(false)
 	go func() {
@@ -99,6 +99,10 @@ func (n *Node) letIn(w http.ResponseWriter, r *http.Request, welcome func(contex
 	if err := CheckAddress(who.Address); err != nil {
 		return nil, err
 	}
+	if c, ok := r.Context().Value(peerKey{}).(*nodeConn); ok && c.proven && c.peer != nodeName(who.Node) {
+		return nil, bundle.Errorf(bundle.KindForbidden, "the certificate is of node %s, and the node that asks to join is called %s: give it a certificate with its name (cluster.tls_cert), or the name in it (cluster.node)",
+			c.peer, nodeName(who.Node))
+	}
 	answer, err := welcome(ctx, who)
 	if err != nil {
 		n.logger.Warn("refused a node that asked to join", "node", who.Node, "address", who.Address, "error", err)
@@ -113,13 +117,19 @@ func (n *Node) letIn(w http.ResponseWriter, r *http.Request, welcome func(contex
 
 // AskToJoin asks the nodes that an invitation names, and the leader that they
 // name, until one lets who in; who.Token is the invitation's. Nothing is sent to
-// a node that is not of the invitation's authority. For a quarter of a minute it
-// asks again while nobody can answer. Errors are the nodes' own, or of
-// KindUnavailable. Asking again with the same id and address is safe.
-func AskToJoin(ctx context.Context, who Newcomer, now func() time.Time) (Welcome, error) {
+// a node that is not of the invitation's authority or, if own is not nil, of the
+// operator's, whose certificate own is. For a quarter of a minute it asks again
+// while nobody can answer. Errors are the nodes' own, or of KindUnavailable.
+// Asking again with the same id and address is safe.
+func AskToJoin(ctx context.Context, who Newcomer, own *TLS, now func() time.Time) (Welcome, error) {
 	i, err := ParseInvitation(who.Token)
 	if err != nil {
 		return Welcome{}, err
+	}
+	security := i.trust(now)
+	if own != nil {
+		security = own.dial("", now)
+		security.NextProtos = []string{newcomerProtocol}
 	}
 	who.Level = cmp.Or(who.Level, catalog.HighestLevel)
 	body, err := json.Marshal(who)
@@ -131,7 +141,7 @@ func AskToJoin(ctx context.Context, who Newcomer, now func() time.Time) (Welcome
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		w, err := askNodes(ctx, i, body, now)
+		w, err := askNodes(ctx, i, body, security)
 		if err == nil || !bundle.IsKind(err, bundle.KindUnavailable) {
 			return w, err
 		}
@@ -144,7 +154,7 @@ func AskToJoin(ctx context.Context, who Newcomer, now func() time.Time) (Welcome
 }
 
 // askNodes asks each node once.
-func askNodes(ctx context.Context, i Invitation, body []byte, now func() time.Time) (Welcome, error) {
+func askNodes(ctx context.Context, i Invitation, body []byte, security *tls.Config) (Welcome, error) {
 	var unavailable []error
 	todo, asked := i.Addresses, map[string]bool{}
 	for len(todo) > 0 {
@@ -154,7 +164,7 @@ func askNodes(ctx context.Context, i Invitation, body []byte, now func() time.Ti
 			continue
 		}
 		asked[at] = true
-		w, err := askNode(ctx, at, i, body, now)
+		w, err := askNode(ctx, at, i, body, security)
 		if err == nil || !bundle.IsKind(err, bundle.KindUnavailable) {
 			return w, err
 		}
@@ -166,8 +176,8 @@ func askNodes(ctx context.Context, i Invitation, body []byte, now func() time.Ti
 	return Welcome{}, bundle.Errorf(bundle.KindUnavailable, "no node of instance %s could let this one in: %w", i.Instance, errors.Join(unavailable...))
 }
 
-func askNode(ctx context.Context, at string, i Invitation, body []byte, now func() time.Time) (w Welcome, err error) {
-	dialer := &tls.Dialer{Config: i.trust(now)}
+func askNode(ctx context.Context, at string, i Invitation, body []byte, security *tls.Config) (w Welcome, err error) {
+	dialer := &tls.Dialer{Config: security}
 	transport := &http.Transport{DialTLSContext: dialer.DialContext, DisableKeepAlives: true}
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+at+callNewcomer, bytes.NewReader(body))
@@ -178,6 +188,9 @@ func askNode(ctx context.Context, at string, i Invitation, body []byte, now func
 	if err != nil {
 		if e, ok := errors.AsType[*bundle.Error](err); ok && e.Kind == bundle.KindForbidden {
 			return w, bundle.Errorf(bundle.KindForbidden, "%s is not a node of the instance that the join token is of: %w", at, e)
+		}
+		if isRefusal(err) {
+			return w, bundle.Errorf(bundle.KindForbidden, "%s does not accept this node's certificate; its log says why: %w", at, err)
 		}
 		return w, bundle.Errorf(bundle.KindUnavailable, "ask %s to join: %w", at, err)
 	}
@@ -209,11 +222,11 @@ func (i Invitation) trust(now func() time.Time) *tls.Config {
 				}
 				roots := x509.NewCertPool()
 				roots.AddCert(c)
-				return VerifyNode(s.PeerCertificates[0], i.Instance, "", x509.VerifyOptions{
-					Roots: roots, CurrentTime: now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-				})
+				t := &TLS{Instance: i.Instance}
+				return t.verifyChain(s.PeerCertificates, "", roots, now(), x509.ExtKeyUsageServerAuth)
 			}
-			return bundle.Errorf(bundle.KindForbidden, "its certificate is not of the authority that the invitation names")
+			return bundle.Errorf(bundle.KindForbidden, "its certificate is not of the authority that the invitation names; "+
+				"if the nodes of the instance have certificates of its operator, this one needs one, too (cluster.tls_cert, tls_key, tls_ca)")
 		},
 	}
 }

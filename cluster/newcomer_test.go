@@ -62,7 +62,7 @@ func TestNodeJoinsByInvitation(t *testing.T) {
 	ln := listen(t)
 	who := Newcomer{Token: tokenOf(t, a, time.Now().Add(time.Minute), string(first.self)), Node: "n2-1", Address: ln.Addr().String()}
 	for range 2 { // a crash makes it ask again
-		w, err := AskToJoin(t.Context(), who, time.Now)
+		w, err := AskToJoin(t.Context(), who, nil, time.Now)
 		if err != nil || w.Instance != a.Instance() || string(w.Key) != "key" || string(w.Authority) != "authority" {
 			t.Fatalf("%+v, %v", w, err)
 		}
@@ -75,7 +75,7 @@ func TestNodeJoinsByInvitation(t *testing.T) {
 
 	// A follower names the leader, which is asked then.
 	third := Newcomer{Token: tokenOf(t, a, time.Now().Add(time.Minute), string(second.self)), Node: "n3-1", Address: "127.0.0.1:1"}
-	if _, err := AskToJoin(t.Context(), third, time.Now); err != nil {
+	if _, err := AskToJoin(t.Context(), third, nil, time.Now); err != nil {
 		t.Fatal(err)
 	}
 	if err := second.ChangeMember(t.Context(), ChangeRemove, "n3"); err != nil {
@@ -86,7 +86,7 @@ func TestNodeJoinsByInvitation(t *testing.T) {
 	}
 	// A name that is in use is not given away.
 	who.Node = "n2-2"
-	if _, err := AskToJoin(t.Context(), who, time.Now); !bundle.IsKind(err, bundle.KindConflict) {
+	if _, err := AskToJoin(t.Context(), who, nil, time.Now); !bundle.IsKind(err, bundle.KindConflict) {
 		t.Errorf("a name that runs: %v", err)
 	}
 	for _, s := range second.Nodes(t.Context()) {
@@ -126,7 +126,7 @@ func TestNewcomersAreRefused(t *testing.T) {
 		"somebody else's place": {Newcomer{Token: good, Node: "n2-1", Address: at}, bundle.KindConflict},
 		"too much to say":       {Newcomer{Token: good, Node: "n2-1", Address: "127.0.0.1:1", Storage: strings.Repeat("x", maxNewcomer)}, bundle.KindInvalid},
 	} {
-		if _, err := AskToJoin(t.Context(), c.who, time.Now); !bundle.IsKind(err, c.kind) {
+		if _, err := AskToJoin(t.Context(), c.who, nil, time.Now); !bundle.IsKind(err, c.kind) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -182,7 +182,7 @@ func TestNewcomersReachNothingElse(t *testing.T) {
 		}
 	}
 	who := Newcomer{Token: tokenOf(t, a, time.Now().Add(time.Minute), string(n.self)), Node: "n2-1", Address: "127.0.0.1:1"}
-	if _, err := AskToJoin(t.Context(), who, time.Now); err != nil {
+	if _, err := AskToJoin(t.Context(), who, nil, time.Now); err != nil {
 		t.Errorf("after they went: %v", err)
 	}
 
@@ -190,7 +190,7 @@ func TestNewcomersReachNothingElse(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	who.Token = tokenOf(t, a, time.Now().Add(time.Minute), string(closed.self))
-	if _, err := AskToJoin(ctx, who, time.Now); !bundle.IsKind(err, bundle.KindUnavailable) {
+	if _, err := AskToJoin(ctx, who, nil, time.Now); !bundle.IsKind(err, bundle.KindUnavailable) {
 		t.Errorf("without Welcome: %v", err)
 	}
 }
@@ -211,7 +211,7 @@ func TestNodesThatUnderstandTooLittleAreRefusedByName(t *testing.T) {
 	}
 	first := inviting(t, a, func(c *Config) { c.Catalog = atLevel{c.Catalog, 9} })
 	who := Newcomer{Token: tokenOf(t, a, time.Now().Add(time.Minute), string(first.self)), Node: "n2-1", Address: "127.0.0.1:1", Level: 8}
-	_, err = AskToJoin(t.Context(), who, time.Now)
+	_, err = AskToJoin(t.Context(), who, nil, time.Now)
 	if want := "this program understands level 8, the instance is at 9: upgrade it first"; !bundle.IsKind(err, bundle.KindConflict) || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want it to say %q", err, want)
 	}
@@ -220,7 +220,7 @@ func TestNodesThatUnderstandTooLittleAreRefusedByName(t *testing.T) {
 	}
 	for _, level := range []uint64{9, 10} { // a newer program may join
 		who.Level = level
-		if _, err = AskToJoin(t.Context(), who, time.Now); err != nil {
+		if _, err = AskToJoin(t.Context(), who, nil, time.Now); err != nil {
 			t.Errorf("level %d: %v", level, err)
 		}
 	}

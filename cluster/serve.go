@@ -35,7 +35,7 @@ func (n *Node) serveCalls(ln net.Listener) *server {
 	s.http = &http.Server{
 		Handler: s.members(mux), ReadHeaderTimeout: n.rpcLimit, ReadTimeout: n.rpcLimit, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 16 << 10,
-		ConnContext:    func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, peerKey{}, c) },
+		ConnContext:    withPeer,
 		ErrorLog:       slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug),
 	}
 	go func() {
@@ -56,6 +56,11 @@ func (s *server) drain() {
 }
 
 type peerKey struct{}
+
+// withPeer keeps a request's connection where its handler finds it.
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, peerKey{}, c)
+}
 
 // members refuses nodes that are none, or not any more.
 func (s *server) members(next http.Handler) http.Handler {

@@ -5,12 +5,15 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/blockstored/blockstored/bundle"
 )
 
 // portless is the address of a node that listens nowhere.
@@ -90,10 +93,12 @@ type netLayer struct {
 	loops                sync.WaitGroup
 	closed               chan struct{}
 
-	mu      sync.Mutex
-	open    map[*nodeConn]struct{}
-	severed bool
-	closing sync.Once
+	mu         sync.Mutex
+	open       map[*nodeConn]struct{}
+	severed    bool
+	complaint  string // the last about a certificate
+	complained time.Time
+	closing    sync.Once
 }
 
 func (l *netLayer) Addr() net.Addr            { return l.addr }
@@ -133,16 +138,33 @@ func (l *netLayer) accept() {
 		}
 		l.loops.Go(func() {
 			err := l.greet(c)
+			if bundle.IsKind(err, bundle.KindForbidden) {
+				c.linger()
+			}
 			<-l.greetings
 			if err == nil {
 				err = l.deliver(c)
 			}
 			if err != nil {
-				l.logger.Debug("refused a connection", "from", conn.RemoteAddr(), "error", err)
+				l.refused(conn.RemoteAddr(), err)
 				c.Close()
 			}
 		})
 	}
+}
+
+// refused says which connection was refused, and aloud, though not each time, if
+// that was for its certificate: the node that made it is told no more than that.
+func (l *netLayer) refused(from net.Addr, err error) {
+	level := slog.LevelDebug
+	if bundle.IsKind(err, bundle.KindForbidden) {
+		l.mu.Lock()
+		if now := time.Now(); err.Error() != l.complaint || now.Sub(l.complained) > time.Minute {
+			l.complaint, l.complained, level = err.Error(), now, slog.LevelWarn
+		}
+		l.mu.Unlock()
+	}
+	l.logger.Log(context.Background(), level, "refused a connection of a node", "from", from, "error", err)
 }
 
 // greet hears what an accepted connection is for.
@@ -159,14 +181,16 @@ func (l *netLayer) greet(c *nodeConn) error {
 			return err
 		}
 		c.Conn = conn
+		if shown := conn.ConnectionState().PeerCertificates; len(shown) > 0 { // verified
+			var err error
+			if _, proven, err = identify(shown[0]); err != nil {
+				return err
+			}
+		}
 		if conn.ConnectionState().NegotiatedProtocol == newcomerProtocol {
+			c.peer, c.proven = proven, proven != ""
 			return l.greetNewcomer(c)
 		}
-		_, node, err := identify(conn.ConnectionState().PeerCertificates[0])
-		if err != nil {
-			return err
-		}
-		proven = node
 	}
 	h, err := readHello(c)
 	if err != nil {
@@ -176,7 +200,7 @@ func (l *netLayer) greet(c *nodeConn) error {
 	switch {
 	case h.to != string(l.id):
 		answer = refusedNode
-	case l.security != nil && h.from != proven:
+	case l.security != nil && l.security.named(h.from) != proven:
 		answer = refusedSender
 	case h.stream != streamRaft && h.stream != streamCalls:
 		answer = refusedStream
@@ -269,21 +293,36 @@ func (l *netLayer) introduce(ctx context.Context, c *nodeConn, hello []byte) err
 	if l.security != nil {
 		conn := tls.Client(c.Conn, l.security.dial(c.peer, l.now))
 		if err := conn.HandshakeContext(ctx); err != nil {
-			return err
+			return refusedThere(err)
 		}
 		c.Conn, c.proven = conn, true
 	}
 	if _, err := c.Write(hello); err != nil {
-		return err
+		return refusedThere(err)
 	}
 	var answer [1]byte
 	if _, err := c.Read(answer[:]); err != nil {
-		return err
+		return refusedThere(err)
 	}
 	if err := admission(answer[0]).err(c.peer); err != nil {
 		return err
 	}
 	return c.SetDeadline(time.Time{})
+}
+
+// refusedThere explains the error of a connection whose other side refused this
+// node's certificate, which TLS tells in a word.
+func refusedThere(err error) error {
+	if isRefusal(err) {
+		return fmt.Errorf("it does not accept this node's certificate; its log says why: %w", err)
+	}
+	return err
+}
+
+// isRefusal reports whether the other side ended the handshake.
+func isRefusal(err error) bool {
+	e, ok := errors.AsType[*net.OpError](err)
+	return ok && e.Op == "remote error"
 }
 
 func (l *netLayer) track(conn net.Conn) *nodeConn {
@@ -330,7 +369,7 @@ type nodeConn struct {
 	raw      net.Conn // closed by sever
 	layer    *netLayer
 
-	peer   string // id of the other node, as it said
+	peer   string // id of the other node, as it said; of a newcomer what its certificate calls it, if it has one
 	proven bool   // by its certificate
 	stream streamKind
 	leave  func() // gives a newcomer's room back; nil for others
@@ -344,6 +383,16 @@ func (c *nodeConn) Close() error {
 	delete(c.layer.open, c)
 	c.layer.mu.Unlock()
 	return c.Conn.Close()
+}
+
+// linger ends a connection so that the other side can read what it was refused
+// for: one that is closed with bytes unread is reset, and the word is lost.
+func (c *nodeConn) linger() {
+	half, ok := c.raw.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || c.raw.SetReadDeadline(time.Now().Add(time.Second)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, c.raw, 64<<10) // until it has read, and closed
 }
 
 // queue is the listener of one kind of stream.

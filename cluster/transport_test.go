@@ -20,7 +20,7 @@ import (
 func layerOf(t *testing.T, id string, security *TLS, others map[raft.ServerID]string) *netLayer {
 	t.Helper()
 	l := newStreamLayer(listen(t), layerConfig{
-		id: raft.ServerID(id), security: security, limit: 2 * time.Second, now: time.Now, logger: slog.New(slog.DiscardHandler),
+		id: raft.ServerID(id), security: security, limit: 20 * time.Second, now: time.Now, logger: slog.New(slog.DiscardHandler),
 		resolve: func(id raft.ServerID) (raft.ServerAddress, error) { return raft.ServerAddress(others[id]), nil },
 	}).(*netLayer)
 	serve := func(ln net.Listener) {
@@ -50,7 +50,7 @@ func layerOf(t *testing.T, id string, security *TLS, others map[raft.ServerID]st
 // reaches returns what node answered, or the error of connecting to it.
 func reaches(t *testing.T, from *netLayer, id raft.ServerID, s streamKind) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	conn, err := from.reach(ctx, id, s)
 	if err != nil {
