@@ -58,10 +58,16 @@ func (i *Instance) clusterStatus(ctx context.Context) (rest.ClusterStatus, error
 		CommitIndex: s.Commit, AppliedIndex: s.Applied, LogEntries: s.LogEntries, Level: s.Level,
 	}
 	for _, m := range i.node.Nodes(ctx) {
-		out.Nodes = append(out.Nodes, rest.ClusterNode{
+		one := rest.ClusterNode{
 			ID: m.ID, Name: m.Name, Address: m.Address, Voter: m.Voter, Leader: m.Leader,
-			Answers: m.Answers, AppliedIndex: m.Applied, Lag: m.Lag, DiskStalled: m.Stalled, Version: m.Version, Level: m.Level,
-		})
+			Answers: m.Answers, Role: m.Role, Term: m.Term, CommitIndex: m.Commit, AppliedIndex: m.Applied, Lag: m.Lag,
+			DiskStalled: m.Stalled, Unready: append([]string{}, m.Unready...), Version: m.Version, Level: m.Level,
+		}
+		if m.Answers && m.LastContact >= 0 {
+			heard := m.LastContact.Seconds()
+			one.LastContact = &heard
+		}
+		out.Nodes = append(out.Nodes, one)
 	}
 	return out, nil
 }

@@ -290,6 +290,15 @@ func TestNodeThatStartsAloneServesWhatItHas(t *testing.T) {
 	if _, err := two.CreateCollection(t.Context(), "c"); !bundle.IsKind(err, bundle.KindUnavailable) {
 		t.Errorf("a write without a majority: %v", err)
 	}
+	operator, err := client.New(client.Config{Socket: cfg.AdminSocket()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer operator.Close()
+	st, err := operator.ClusterStatus(t.Context())
+	if err != nil || st.Leader != "" || len(st.Nodes) != 2 || st.Nodes[0].Answers || !st.Nodes[1].Answers || !slices.Contains(st.Nodes[1].Unready, "no_leader") {
+		t.Errorf("what it says of the nodes: %+v, %v", st, err)
+	}
 	closeInstance(t, two)
 	cfg.Cluster.MaxStaleness = time.Hour // of which this start knows nothing yet
 	two = open(t, cfg)

@@ -89,9 +89,12 @@ type Nodes interface {
 	// join again. [bundle.KindInvalid] for the only one that votes.
 	RemoveNode(ctx context.Context, node string) error
 	// AddVoter gives a node that joined a vote without waiting until it keeps
-	// up, which it would get by itself then.
+	// up, which it would get by itself then. Until it does, writes wait for it
+	// wherever it is needed for a majority.
 	AddVoter(ctx context.Context, node string) error
-	// TransferLeadership makes a node lead, or any other if node is empty.
+	// TransferLeadership makes a node lead, or the most current of the other
+	// voters if node is empty, and returns when it does. [bundle.KindInvalid] for
+	// one without a vote.
 	TransferLeadership(ctx context.Context, node string) error
 }
 

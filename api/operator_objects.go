@@ -165,12 +165,17 @@ type ClusterNode struct {
 	Voter   bool   `json:"voter"`   // it counts in a majority: it has caught up once
 	Leader  bool   `json:"leader"`
 
-	Answers      bool   `json:"answers"`       // just now; if not, what follows is empty
-	AppliedIndex uint64 `json:"applied_index"` // last entry of the log in its catalog
-	Lag          uint64 `json:"lag"`           // committed entries that are not
-	DiskStalled  bool   `json:"disk_stalled"`
-	Version      string `json:"version"` // of its program
-	Level        uint64 `json:"level"`   // the highest level of commands that its program understands
+	Answers      bool     `json:"answers"`       // just now; if not, what follows is empty
+	Role         string   `json:"role"`          // leader, follower or candidate, by its own word
+	Term         uint64   `json:"term"`          // it is in
+	CommitIndex  uint64   `json:"commit_index"`  // last entry of the log that it knows to be committed
+	AppliedIndex uint64   `json:"applied_index"` // last entry of the log in its catalog
+	Lag          uint64   `json:"lag"`           // entries that any node knows to be committed and that are not in its catalog
+	LastContact  *float64 `json:"last_contact"`  // seconds since it heard its leader, 0 on the leader; nil: never
+	DiskStalled  bool     `json:"disk_stalled"`  // a write to its log hangs
+	Unready      []string `json:"unready"`       // reasons why it should get no requests, as its /readyz names them
+	Version      string   `json:"version"`       // of its program
+	Level        uint64   `json:"level"`         // highest level of commands that its program understands
 }
 
 // NodeInvitation is a token with which a node joins the instance. Whoever has

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -93,7 +94,7 @@ func (n *Node) successor(ctx context.Context) (raft.Server, error) {
 		}
 		asking.Go(func() {
 			h, err := n.healthOf(ctx, m.ID)
-			if err != nil || h.Stalled || h.Leaving {
+			if err != nil || h.Stalled || slices.Contains(h.Unready, ReasonLeaving) {
 				return
 			}
 			mu.Lock()

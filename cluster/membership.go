@@ -44,17 +44,17 @@ type Stats struct {
 
 // health is what a node tells others of itself.
 type health struct {
-	ID      string `json:"id"`
-	Role    string `json:"role"`
-	Term    uint64 `json:"term"`
-	Commit  uint64 `json:"commit"`  // last entry that it knows to be committed
-	Applied uint64 `json:"applied"` // last entry in the catalog
-	Log     uint64 `json:"log"`     // last entry stored
-	Contact int64  `json:"contact"` // milliseconds since it heard its leader; 0 on the leader, negative for never
-	Stalled bool   `json:"stalled"` // its disk
-	Leaving bool   `json:"leaving"` // it is about to stop
-	Version string `json:"version"` // of its program
-	Level   uint64 `json:"level"`   // the highest that its program understands
+	ID      string   `json:"id"`
+	Role    string   `json:"role"`
+	Term    uint64   `json:"term"`
+	Commit  uint64   `json:"commit"`            // last entry that it knows to be committed
+	Applied uint64   `json:"applied"`           // last entry in the catalog
+	Log     uint64   `json:"log"`               // last entry stored
+	Contact int64    `json:"contact"`           // milliseconds since it heard its leader; 0 on the leader, negative for never
+	Stalled bool     `json:"stalled"`           // its disk
+	Unready []string `json:"unready,omitempty"` // names of the reasons why it should get no requests
+	Version string   `json:"version"`           // of its program
+	Level   uint64   `json:"level"`             // the highest that its program understands
 }
 
 func (n *Node) health() health {
@@ -62,8 +62,15 @@ func (n *Node) health() health {
 	return health{
 		ID: string(n.id), Role: role(n.raft.State()), Term: n.raft.CurrentTerm(), Commit: n.raft.CommitIndex(), Applied: n.reached(),
 		Log: n.raft.LastIndex(), Contact: n.lastContact().Milliseconds(), Stalled: n.store.stalled(),
-		Leaving: n.leaving.Load() != nil, Version: n.version, Level: level,
+		Version: n.version, Level: level, Unready: n.unreadyNames(),
 	}
+}
+
+func (n *Node) unreadyNames() (names []string) {
+	for _, r := range n.Unready() {
+		names = append(names, r.Name)
+	}
+	return names
 }
 
 // Stats returns a look at the node; after Close without what lies in raft.db.

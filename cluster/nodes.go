@@ -30,7 +30,7 @@ type NodeStatus struct {
 	Lag         uint64        // entries that any node knows to be committed and that are not in its catalog
 	LastContact time.Duration // since it heard its leader: 0 on the leader, negative if it never did
 	Stalled     bool          // its disk does not answer
-	Leaving     bool          // it is about to stop
+	Unready     []string      // the names of the reasons why it should get no requests, see [Node.Unready]
 	Version     string        // of its program
 	Level       uint64        // the highest that its program understands
 }
@@ -54,7 +54,7 @@ func (n *Node) Nodes(ctx context.Context) []NodeStatus {
 			}
 			s := &out[k]
 			s.Answers, s.Role, s.Term, s.Commit, s.Applied = true, h.Role, h.Term, h.Commit, h.Applied
-			s.LastContact, s.Stalled, s.Leaving = time.Duration(h.Contact)*time.Millisecond, h.Stalled, h.Leaving
+			s.LastContact, s.Stalled, s.Unready = time.Duration(h.Contact)*time.Millisecond, h.Stalled, h.Unready
 			s.Version, s.Level = h.Version, levelOf(h.Level)
 		})
 	}
@@ -170,6 +170,12 @@ func (n *Node) changeHere(ctx context.Context, c Change, node string) error {
 	}
 	switch c {
 	case ChangeRemove:
+		if m.ID == n.id && n.otherVoters() > 0 {
+			// The instance is not to be without a leader: the next one does it.
+			if err := n.TransferLeadership(ctx, ""); err == nil {
+				return elsewhere{n.notLeader()}
+			}
+		}
 		return n.Remove(ctx, string(m.ID))
 	case ChangeVote:
 		return n.AddVoter(ctx, string(m.ID), string(m.Address))

@@ -59,7 +59,7 @@ func TestTheStatusCountsAndNames(t *testing.T) {
 	s := newStack(t, func(c *Config) {
 		c.Version, c.Revision = "1.2.3", "abc"
 		c.ClusterStatus = func(context.Context) (ClusterStatus, error) {
-			return ClusterStatus{Node: "node1", State: "leader", Nodes: []ClusterNode{{ID: "node1-1", Name: "node1", Voter: true}}}, nil
+			return ClusterStatus{Node: "node1", State: "leader", Nodes: []ClusterNode{{ID: "node1-1", Name: "node1", Voter: true, Unready: []string{}}}}, nil
 		}
 	})
 	s.publish(t)

@@ -106,7 +106,7 @@ func (x *exchange) meet(trusted bool) error {
 	if answer == nil {
 		return methodNotAllowed(x.r.Method)
 	}
-	if x.rt.manner != asProbe && x.rt.manner != asSigned { // which waits once its signature holds
+	if x.rt.manner != asProbe && !x.rt.asItIs && x.rt.manner != asSigned { // which waits once its signature holds
 		if err := x.barrier(); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,20 @@ func TestNodesAreInvitedAndGoverned(t *testing.T) {
 	if got := strings.Join(g.asked, ", "); got != want {
 		t.Errorf("asked %s, want %s", got, want)
 	}
+	// Neither these nor what shows the process wait for a leader.
+	alone := newStack(t, func(c *Config) {
+		c.Nodes = g
+		c.Read = func(context.Context, string) (uint64, bool, error) {
+			return 0, false, bundle.Errorf(bundle.KindUnavailable, "no leader for too long")
+		}
+		c.ClusterStatus = func(context.Context) (ClusterStatus, error) { return ClusterStatus{Nodes: []ClusterNode{}}, nil }
+		c.MetricsHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("metrics")) })
+	})
+	alone.operate("GET", "/admin/v1/tokens", "").want(t, 503)
+	alone.operate("GET", "/admin/v1/cluster", "").want(t, 200)
+	alone.operate("PUT", "/admin/v1/cluster/leader", "").want(t, 204)
+	alone.operate("DELETE", "/admin/v1/cluster/nodes/node2", "").want(t, 204)
+	alone.do("GET", "/metrics", "", "").want(t, 200)
 	none := newStack(t, nil)
 	none.operate("DELETE", "/admin/v1/cluster/nodes/node2", "").want(t, 503)
 }

@@ -24,6 +24,7 @@ type route struct {
 	allow   string // the Allow header, and with it the methods
 	name    string // for OPTIONS
 	id      idForm // of the wildcard {id}
+	asItIs  bool   // shows this process or goes to the leader by itself: no level of reads holds
 	methods map[string]handle
 }
 
@@ -144,12 +145,12 @@ func fileRoutes() []*route {
 func adminRoutes() []*route {
 	routes := []*route{
 		{pattern: "/admin/v1/status", methods: map[string]handle{"GET": getStatus}},
-		{pattern: "/admin/v1/cluster", methods: map[string]handle{"GET": getCluster}},
+		{pattern: "/admin/v1/cluster", asItIs: true, methods: map[string]handle{"GET": getCluster}},
 		{pattern: "/admin/v1/cluster/digest", methods: map[string]handle{"GET": getClusterDigest}},
 		{pattern: "/admin/v1/cluster/invite", methods: map[string]handle{"POST": inviteNode}},
-		{pattern: "/admin/v1/cluster/leader", methods: map[string]handle{"PUT": transferLeadership}},
-		{pattern: "/admin/v1/cluster/nodes/{node}", methods: map[string]handle{"DELETE": removeNode}},
-		{pattern: "/admin/v1/cluster/nodes/{node}/vote", methods: map[string]handle{"PUT": addVoter}},
+		{pattern: "/admin/v1/cluster/leader", asItIs: true, methods: map[string]handle{"PUT": transferLeadership}},
+		{pattern: "/admin/v1/cluster/nodes/{node}", asItIs: true, methods: map[string]handle{"DELETE": removeNode}},
+		{pattern: "/admin/v1/cluster/nodes/{node}/vote", asItIs: true, methods: map[string]handle{"PUT": addVoter}},
 		{pattern: "/admin/v1/sync", methods: map[string]handle{"GET": getSync}},
 		{pattern: "/admin/v1/collections", methods: map[string]handle{"POST": adminCreateCollection}},
 		{pattern: "/admin/v1/bundles", methods: map[string]handle{"POST": adminCreateBundle}},
@@ -176,7 +177,7 @@ func probeRoutes() []*route {
 		{pattern: "/health/{$}", manner: asProbe, allow: "GET, HEAD, OPTIONS", methods: map[string]handle{"GET": getHealth}},
 		{pattern: "/livez", manner: asProbe, allow: "GET, HEAD, OPTIONS", methods: map[string]handle{"GET": getLive}},
 		{pattern: "/readyz", manner: asProbe, allow: "GET, HEAD, OPTIONS", methods: map[string]handle{"GET": getReady}},
-		{pattern: "/metrics", manner: asPlain, allow: "GET, HEAD, OPTIONS", methods: map[string]handle{"GET": getMetrics}},
+		{pattern: "/metrics", manner: asPlain, asItIs: true, allow: "GET, HEAD, OPTIONS", methods: map[string]handle{"GET": getMetrics}},
 	}
 }
 

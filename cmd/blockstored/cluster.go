@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/client"
 )
 
@@ -46,28 +45,6 @@ func (m *Main) clusterInviteCommand() *cobra.Command {
 	return cmd
 }
 
-func (m *Main) clusterStatusCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "status", Short: "Show the nodes and how they are; status 3 without a leader or if a node does not answer",
-		Args: exactly(0), DisableFlagsInUseLine: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return m.withClient(func(c *client.Client) error {
-				s, err := c.ClusterStatus(cmd.Context())
-				if err != nil {
-					return err
-				}
-				if err := m.result(s, func(w io.Writer) { printCluster(w, s) }); err != nil {
-					return err
-				}
-				if !clusterFine(s) {
-					return statusError(exitDegraded)
-				}
-				return nil
-			})
-		},
-	}
-}
-
 func (m *Main) clusterDigestCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "digest", Short: "Print digests of what this node's catalog holds, to compare nodes",
@@ -93,58 +70,11 @@ func (m *Main) clusterDigestCommand() *cobra.Command {
 	}
 }
 
-func clusterFine(s api.ClusterStatus) bool {
-	for _, n := range s.Nodes {
-		if !n.Answers || n.DiskStalled {
-			return false
-		}
-	}
-	return s.Leader != ""
-}
-
-func printCluster(w io.Writer, s api.ClusterStatus) {
-	for _, row := range [][2]string{
-		{"node", s.Node}, {"state", s.State}, {"leader", s.Leader},
-		{"term", fmt.Sprint(s.Term)}, {"commit index", fmt.Sprint(s.CommitIndex)},
-		{"applied", fmt.Sprint(s.AppliedIndex)}, {"log entries", fmt.Sprint(s.LogEntries)},
-	} {
-		fmt.Fprintf(w, "%-12s %s\n", row[0], plain(row[1]))
-	}
-	fmt.Fprintln(w)
-	var rows [][]string
-	for _, n := range s.Nodes {
-		rows = append(rows, []string{
-			n.Name, n.ID, n.Address, nodeRole(n), strconv.FormatUint(n.AppliedIndex, 10), strconv.FormatUint(n.Lag, 10), nodeState(n), n.Version,
-		})
-	}
-	table(w, "NODE ID ADDRESS ROLE APPLIED LAG STATE VERSION", rows)
-}
-
-func nodeRole(n api.ClusterNode) string {
-	switch {
-	case n.Leader:
-		return "leader"
-	case n.Voter:
-		return "voter"
-	default:
-		return "joining"
-	}
-}
-
-func nodeState(n api.ClusterNode) string {
-	switch {
-	case !n.Answers:
-		return "no answer"
-	case n.DiskStalled:
-		return "disk stalled"
-	default:
-		return "fine"
-	}
-}
-
 func (m *Main) clusterRemoveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "remove NODE", Short: "Take a node out for good; it can join again with an empty data folder",
+		Long: "Takes a node, named by its name or id, out of the instance for good, through any node that runs. Stop it before or\n" +
+			"after; what it still serves is old. If it leads, another node is made to lead first.",
 		Args: exactly(1), DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return m.withClient(func(c *client.Client) error {
@@ -160,6 +90,9 @@ func (m *Main) clusterRemoveCommand() *cobra.Command {
 func (m *Main) clusterVoteCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "add-voter NODE", Short: "Give a node a vote without waiting until it has caught up",
+		Long: "Gives a node that has joined (\"blockstored serve --join\") a vote at once. It would get one by itself as soon as it has\n" +
+			"caught up, so this is for emergencies: until it has caught up, it counts in the majority that every write needs and\n" +
+			"cannot be part of it, and one node less may fail.",
 		Args: exactly(1), DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return m.withClient(func(c *client.Client) error {
@@ -174,7 +107,9 @@ func (m *Main) clusterVoteCommand() *cobra.Command {
 
 func (m *Main) clusterTransferCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "transfer-leader [NODE]", Short: "Make another node lead, or the one named",
+		Use: "transfer-leader [NODE]", Short: "Make the node named lead, or else the most current of the others",
+		Long: "Makes a node lead, and returns when it does. Without a name it is the voter, of those that answer, that has most of\n" +
+			"the log. Writes that arrive meanwhile wait. A node that is stopped hands leadership over by itself.",
 		Args: atMost(1), DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return m.withClient(func(c *client.Client) error {
@@ -186,7 +121,11 @@ func (m *Main) clusterTransferCommand() *cobra.Command {
 					return err
 				}
 				if node == "" {
-					return m.changedNode("transferred", "leadership", "has moved to another node")
+					s, err := c.ClusterStatus(cmd.Context())
+					if err != nil {
+						return err
+					}
+					node = leaderOf(s)
 				}
 				return m.changedNode("leader", node, "leads")
 			})
