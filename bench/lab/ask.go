@@ -93,8 +93,18 @@ func (l *Lab) LeaderBut(ctx context.Context, but *Node) (leader *Node, err error
 }
 
 // Await waits, for a minute at most, until want nodes vote, answer and have what is
-// committed, as each node that runs sees it.
+// committed, as each node that runs sees it. While somebody writes, use
+// [Lab.AwaitVoters].
 func (l *Lab) Await(ctx context.Context, want int) error {
+	return l.await(ctx, want, func(n api.ClusterNode) bool { return n.Lag == 0 })
+}
+
+// AwaitVoters is Await, but nodes may lack what was committed just now.
+func (l *Lab) AwaitVoters(ctx context.Context, want int) error {
+	return l.await(ctx, want, func(api.ClusterNode) bool { return true })
+}
+
+func (l *Lab) await(ctx context.Context, want int, fits func(api.ClusterNode) bool) error {
 	return Until(ctx, func(ctx context.Context) error {
 		statuses := l.statuses(ctx)
 		for _, n := range l.nodes {
@@ -104,7 +114,7 @@ func (l *Lab) Await(ctx context.Context, want int) error {
 			s, ok := statuses[n]
 			fine := ok && s.Leader != "" && len(s.Nodes) == want
 			for _, one := range s.Nodes {
-				fine = fine && one.Voter && one.Answers && one.Lag == 0
+				fine = fine && one.Voter && one.Answers && fits(one)
 			}
 			if !fine {
 				return fmt.Errorf("node %s sees no %d healthy nodes: %+v\n%s", n.name, want, s, n.LogTail())

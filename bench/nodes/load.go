@@ -2,35 +2,50 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"path"
 	"sync"
 	"time"
 
+	"github.com/blockstored/blockstored/bench/lab"
 	"github.com/blockstored/blockstored/bench/site"
 )
 
-// attemptTimeout bounds one request of a writer: one that hangs on a node that
-// was lost goes to the next then.
-const attemptTimeout = 2 * time.Second
+// patience bounds each wait for the program.
+const patience = 60 * time.Second
 
 // load is writers that commit through all nodes in turn, each to its own bundle.
 type load struct {
 	apis    []*site.API
 	writers []*writer
+	// within bounds one request: one that hangs on a node that was lost goes to the
+	// next then, once if again is set, with the same Idempotency-Key.
+	within time.Duration
+	again  bool
+
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	mu      sync.Mutex
-	lostAt  time.Time
-	again   time.Time     // when a commit that began after the loss was acknowledged first
-	resumed chan struct{} // closed then
-	failed  int           // attempts without an acknowledgement
-	commits int
-	reads   int // elsewhere, right after a commit
-	stale   int // of them, marked as stale
-	behind  []string
+	mu    sync.Mutex
+	count counts
+	loss  *loss // the node that is away
+}
+
+// counts is what the writers saw.
+type counts struct {
+	Commits     int           `json:"commits"`
+	Requests    int           `json:"requests"`
+	FailedFirst int           `json:"requests_failed_at_first"`
+	Failed      int           `json:"requests_failed"` // after the retry, where there is one
+	LongestGap  time.Duration `json:"longest_time_without_a_commit_ns"`
+	Reads       int           `json:"reads_on_another_node"` // right after a commit
+	Stale       int           `json:"reads_marked_stale"`
+	Behind      []string      `json:"-"` // reads that missed a version, without the mark
+
+	last time.Time // of the newest commit
 }
 
 // writer knows what its bundle must hold.
@@ -41,7 +56,7 @@ type writer struct {
 }
 
 // newLoad makes a token, a collection and a bundle for each writer.
-func newLoad(ctx context.Context, i *instance, writers int) (*load, error) {
+func newLoad(ctx context.Context, i *lab.Lab, writers int) (*load, error) {
 	var token struct{ Token string }
 	var collection struct{ UUID string }
 	for _, c := range []struct {
@@ -51,7 +66,7 @@ func newLoad(ctx context.Context, i *instance, writers int) (*load, error) {
 		{&token, []string{"token", "create", "bench", "--role", "writer", "--format", "json"}},
 		{&collection, []string{"collection", "create", "bench", "--format", "json"}},
 	} {
-		out, err := i.nodes[0].command(ctx, c.args...)
+		out, err := i.Nodes()[0].Command(ctx, c.args...)
 		if err == nil {
 			err = json.Unmarshal(out, c.out)
 		}
@@ -59,9 +74,9 @@ func newLoad(ctx context.Context, i *instance, writers int) (*load, error) {
 			return nil, err
 		}
 	}
-	l := &load{resumed: make(chan struct{})}
-	for _, n := range i.nodes {
-		l.apis = append(l.apis, site.NewAPI(n.url(), token.Token))
+	l := &load{within: 2 * time.Second}
+	for _, n := range i.Nodes() {
+		l.apis = append(l.apis, site.NewAPI(n.URL(), token.Token))
 	}
 	for k := range writers {
 		b, err := l.apis[k%len(l.apis)].CreateBundle(ctx, collection.UUID, fmt.Sprintf("b%d", k))
@@ -75,19 +90,16 @@ func newLoad(ctx context.Context, i *instance, writers int) (*load, error) {
 
 func (l *load) start(ctx context.Context) {
 	ctx, l.cancel = context.WithCancel(ctx)
+	l.count.last = time.Now()
 	for _, w := range l.writers {
 		l.running.Go(func() { l.write(ctx, w) })
 	}
 }
 
 // stop waits until the writers have ended what they do.
-func (l *load) stop() error {
+func (l *load) stop() {
 	l.cancel()
 	l.running.Wait()
-	if len(l.behind) > 0 {
-		return fmt.Errorf("%d reads did not show what was acknowledged before: %s", len(l.behind), l.behind[0])
-	}
-	return nil
 }
 
 func (l *load) close() {
@@ -96,77 +108,106 @@ func (l *load) close() {
 	}
 }
 
-// lost notes that a node is being taken away, and drops idle connections to it.
-func (l *load) lost(node int) {
-	l.mu.Lock()
-	l.lostAt = time.Now()
-	l.mu.Unlock()
-	l.apis[node].Close()
-}
-
-// awaitAgain waits until a write succeeded that began after the loss.
-func (l *load) awaitAgain(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	select {
-	case <-l.resumed:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("no write succeeded after the loss of the node: %w", ctx.Err())
-	}
-}
-
 // write commits versions through one node after the other.
 func (l *load) write(ctx context.Context, w *writer) {
-	for attempt := 0; ctx.Err() == nil; attempt++ {
-		at := (w.number + attempt) % len(l.apis)
-		content := fmt.Sprintf("writer %d attempt %d", w.number, attempt)
+	for n := 0; ctx.Err() == nil; n++ {
+		at := (w.number + n) % len(l.apis)
+		content := fmt.Sprintf("writer %d, %d of %d", w.number, n, len(w.acked))
 		began := time.Now()
-		version, err := l.commit(ctx, l.apis[at], w.bundle, content)
-		l.count(began, err)
+		version, err := l.commit(ctx, at, w.bundle, content)
+		l.done(at, began, err)
 		if err != nil {
 			continue
 		}
 		w.acked[version] = content
-		l.look(ctx, l.apis[(at+1)%len(l.apis)], w, version)
+		l.look(ctx, (at+1)%len(l.apis), w, version)
 	}
 }
 
 // commit makes one version through one node. An error leaves open whether it was
 // made.
-func (l *load) commit(ctx context.Context, api *site.API, bundle, content string) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
-	draft, err := api.CreateDraft(ctx, bundle, content)
-	if err != nil {
+func (l *load) commit(ctx context.Context, at int, bundle, content string) (int, error) {
+	var draft struct{ UUID string }
+	if err := l.ask(ctx, at, http.MethodPost, "drafts", map[string]string{"bundle_uuid": bundle, "name": content}, &draft); err != nil {
 		return 0, err
 	}
-	if err := api.PatchDraft(ctx, draft, map[string][]byte{"a.txt": []byte(content)}); err != nil {
+	files := map[string]any{"files": map[string]string{"a.txt": base64.StdEncoding.EncodeToString([]byte(content))}}
+	if err := l.ask(ctx, at, http.MethodPatch, "drafts/"+draft.UUID, files, nil); err != nil {
 		return 0, err
 	}
-	return api.Commit(ctx, draft, "")
+	var made struct {
+		Version string `json:"bundle_version"`
+	}
+	if err := l.ask(ctx, at, http.MethodPost, "drafts/"+draft.UUID+"/commit", nil, &made); err != nil {
+		return 0, err
+	}
+	return site.VersionOf(path.Base(made.Version))
 }
 
-func (l *load) count(began time.Time, err error) {
+// ask sends one change, and sends it to the next node, too, if the load does so and
+// the first does not answer or says that it could not (5xx).
+func (l *load) ask(ctx context.Context, at int, method, path string, in, out any) error {
+	key := newKey()
+	status, err := l.once(ctx, at, method, path, key, in, out)
+	failed := err != nil
+	if failed && l.again && (status == 0 || status >= 500) && ctx.Err() == nil {
+		_, err = l.once(ctx, (at+1)%len(l.apis), method, path, key, in, out)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err() // the load ends; that is no failure
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.count.Requests++
+	if failed {
+		l.count.FailedFirst++
+	}
 	if err != nil {
-		l.failed++
+		l.count.Failed++
+	}
+	return err
+}
+
+// once returns the status of the answer, 0 if there was none.
+func (l *load) once(ctx context.Context, at int, method, path, key string, in, out any) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.within)
+	defer cancel()
+	answer, err := l.apis[at].Answer(ctx, method, path, key, in)
+	if err != nil {
+		return 0, err
+	}
+	if answer.Status/100 != 2 {
+		return answer.Status, &site.StatusError{Code: answer.Status, Text: string(answer.Body)}
+	}
+	if out == nil {
+		return answer.Status, nil
+	}
+	return answer.Status, json.Unmarshal(answer.Body, out)
+}
+
+// done counts a commit that was tried at a node.
+func (l *load) done(at int, began time.Time, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.loss != nil {
+		l.loss.tried(at, began, err)
+	}
+	if err != nil {
 		return
 	}
-	l.commits++
-	if !l.lostAt.IsZero() && l.again.IsZero() && began.After(l.lostAt) {
-		l.again = time.Now()
-		close(l.resumed)
-	}
+	now := time.Now()
+	l.count.Commits++
+	l.count.LongestGap = max(l.count.LongestGap, now.Sub(l.count.last))
+	l.count.last = now
 }
 
 // look reads the bundle through another node, which must show the version or
 // say that it may be behind.
-func (l *load) look(ctx context.Context, api *site.API, w *writer, version int) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+func (l *load) look(ctx context.Context, at int, w *writer, version int) {
+	ctx, cancel := context.WithTimeout(ctx, l.within)
 	defer cancel()
-	answer, err := api.Answer(ctx, http.MethodGet, "bundles/"+w.bundle, "", nil)
+	began := time.Now()
+	answer, err := l.apis[at].Answer(ctx, http.MethodGet, "bundles/"+w.bundle, "", nil)
 	if err != nil || answer.Status != http.StatusOK {
 		return // it may be the node that is lost
 	}
@@ -175,30 +216,17 @@ func (l *load) look(ctx context.Context, api *site.API, w *writer, version int) 
 	if err = json.Unmarshal(answer.Body, &b); err == nil && len(b.Versions) > 0 {
 		newest, err = site.VersionOf(b.Versions[len(b.Versions)-1])
 	}
+	stale := answer.Header.Get("Blockstored-Stale") == "true"
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.reads++
+	l.count.Reads++
+	if l.loss != nil {
+		l.loss.read(at, began, stale)
+	}
 	switch {
-	case answer.Header.Get("Blockstored-Stale") == "true":
-		l.stale++
+	case stale:
+		l.count.Stale++
 	case err != nil || newest < version:
-		l.behind = append(l.behind, fmt.Sprintf("bundle %s shows version %d after %d was acknowledged (%v)", w.bundle, newest, version, err))
+		l.count.Behind = append(l.count.Behind, fmt.Sprintf("bundle %s shows version %d after %d was acknowledged (%v)", w.bundle, newest, version, err))
 	}
-}
-
-// verify reads every version of every bundle through every node.
-func (l *load) verify(ctx context.Context, o options) (*result, error) {
-	r := &result{
-		Nodes: len(l.apis), Writers: len(l.writers), Lost: o.victim, How: o.how,
-		Acknowledged: l.commits, Failed: l.failed, Reads: l.reads, Stale: l.stale,
-	}
-	r.Again = l.again.Sub(l.lostAt)
-	for k, api := range l.apis {
-		for _, w := range l.writers {
-			if err := r.check(ctx, api, w, k == 0); err != nil {
-				return nil, fmt.Errorf("node %d: %w", k+1, err)
-			}
-		}
-	}
-	return r, nil
 }

@@ -1,12 +1,19 @@
 // Command nodes builds an instance of three nodes as an operator does, with the
-// commands and a bucket, lets writers commit through all of them, takes one node
-// away meanwhile, and looks for an acknowledged version that is lost or altered,
-// a gap among a bundle's versions, and a read that does not show what was
-// acknowledged before it.
+// commands and a bucket, lets writers commit through all of them, and does one of
+// three things meanwhile: takes a node away and brings it back, replaces one node
+// after the other, or compares its commit rate with that of one node.
 //
-//	go run ./bench/nodes [--writers N] [--kill leader|follower] [--how kill|pause] [--json]
+//	go run ./bench/nodes [--kill leader|follower] [--how kill|pause|isolate|freeze] [--rounds N]
+//	go run ./bench/nodes --roll restart
+//	go run ./bench/nodes --roll upgrade --old PROGRAM
+//	go run ./bench/nodes --rate [--rounds N] [--slice D]
 //
-// The exit status is 1 if it found one.
+// Then it looks on every node for an acknowledged version that is lost or altered, a
+// gap among a bundle's versions, a read without the mark of staleness that did not
+// show what was acknowledged before it, and nodes that hold different things. The
+// exit status is 1 if it found one.
+//
+// isolate and freeze give nodes networks and disks of their own, which takes root.
 package main
 
 import (
@@ -18,11 +25,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/blockstored/blockstored/bench/lab"
 	"github.com/blockstored/blockstored/bench/site"
-	"github.com/blockstored/blockstored/storage/s3/s3test/gatewaytest"
 )
 
 func main() {
@@ -38,9 +46,30 @@ func main() {
 type options struct {
 	writers       int
 	victim, how   string
+	rounds        int
 	before, after time.Duration // of load: until the loss of the node, and from when writes succeed again
+	frozen        time.Duration
+	settings      settings
+	roll, old     string
+	rate          bool
+	slice         time.Duration
 	program       string
 	json          bool
+}
+
+// settings are KEY=VALUE for the nodes' environment.
+type settings []string
+
+// String implements [flag.Value].
+func (s *settings) String() string { return strings.Join(*s, " ") }
+
+// Set implements [flag.Value].
+func (s *settings) Set(v string) error {
+	if !strings.HasPrefix(v, "BLOCKSTORED_") || !strings.Contains(v, "=") {
+		return errors.New("write it like BLOCKSTORED_LOG_LEVEL=debug")
+	}
+	*s = append(*s, v)
+	return nil
 }
 
 func parse(args []string) (options, error) {
@@ -48,25 +77,43 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("nodes", flag.ContinueOnError)
 	flags.IntVar(&o.writers, "writers", 32, "how many write at a time, each a bundle of its own")
 	flags.StringVar(&o.victim, "kill", "leader", "which node is lost: leader or follower")
-	flags.StringVar(&o.how, "how", "kill", "kill (-9) or pause (SIGSTOP, and SIGCONT after the load)")
+	flags.StringVar(&o.how, "how", "kill", "kill (-9), pause (SIGSTOP), isolate (from the other nodes) or freeze (its disk)")
+	flags.IntVar(&o.rounds, "rounds", 1, "how often a node is lost, or each number of nodes measured")
 	flags.DurationVar(&o.before, "before", 5*time.Second, "load before the loss")
 	flags.DurationVar(&o.after, "after", 10*time.Second, "load after writes succeed again")
+	flags.DurationVar(&o.frozen, "frozen", 20*time.Second, "how long a disk is frozen")
+	flags.Var(&o.settings, "set", "KEY=VALUE for the environment of every node; may be repeated")
+	flags.StringVar(&o.roll, "roll", "", "replace one node after the other: restart or upgrade")
+	flags.StringVar(&o.old, "old", "", "built blockstored that nodes run before --roll upgrade")
+	flags.BoolVar(&o.rate, "rate", false, "compare the commit rate with that of one node")
+	flags.DurationVar(&o.slice, "slice", 8*time.Second, "load on each number of nodes in each round of --rate")
 	flags.StringVar(&o.program, "program", "", "built blockstored to use (default: build it)")
 	flags.BoolVar(&o.json, "json", false, "print the result as JSON, too")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	switch {
-	case flags.NArg() > 0:
+	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case o.victim != "leader" && o.victim != "follower":
-		return o, fmt.Errorf("node %q is neither leader nor follower", o.victim)
-	case o.how != "kill" && o.how != "pause":
-		return o, fmt.Errorf("%q is neither kill nor pause", o.how)
-	case o.writers < 1:
-		return o, errors.New("give at least one writer")
 	}
-	return o, nil
+	return o, o.check()
+}
+
+func (o options) check() error {
+	switch {
+	case o.victim != "leader" && o.victim != "follower":
+		return fmt.Errorf("node %q is neither leader nor follower", o.victim)
+	case o.how != "kill" && o.how != "pause" && o.how != "isolate" && o.how != "freeze":
+		return fmt.Errorf("%q is none of kill, pause, isolate and freeze", o.how)
+	case o.writers < 1 || o.rounds < 1:
+		return errors.New("give at least one writer and one round")
+	case o.roll != "" && o.roll != "restart" && o.roll != "upgrade":
+		return fmt.Errorf("%q is neither restart nor upgrade", o.roll)
+	case (o.roll == "upgrade") != (o.old != ""):
+		return errors.New("--roll upgrade and --old PROGRAM belong together")
+	case o.roll != "" && o.rate:
+		return errors.New("give --roll or --rate, not both")
+	}
+	return nil
 }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
@@ -79,7 +126,14 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		if err != nil {
 			return err
 		}
-		r, err := lose(ctx, o, program, filepath.Join(dir, "instance"))
+		do := lose
+		switch {
+		case o.roll != "":
+			do = roll
+		case o.rate:
+			do = rate
+		}
+		r, err := do(ctx, o, program, filepath.Join(dir, "instance"))
 		if err != nil {
 			return err
 		}
@@ -87,82 +141,15 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	})
 }
 
-// lose builds the instance, takes a node away under load, brings it back and
-// checks everything.
-func lose(ctx context.Context, o options, program site.Program, dir string) (_ *result, err error) {
-	gateway, store, err := startBucket(ctx, filepath.Join(dir, "bucket"))
-	if err != nil {
-		return nil, err
-	}
-	defer gateway.Close()
-	i := &instance{program: program, dir: dir, store: store}
-	defer i.close()
-	if err := i.build(ctx, 3); err != nil {
-		return nil, err
-	}
-	l, err := newLoad(ctx, i, o.writers)
-	if err != nil {
-		return nil, err
-	}
-	defer l.close()
-	victim, err := i.pick(ctx, o.victim == "leader")
-	if err != nil {
-		return nil, err
-	}
-	l.start(ctx)
-	if site.Pause(ctx, o.before); ctx.Err() != nil {
-		return nil, errors.Join(ctx.Err(), l.stop())
-	}
-	l.lost(victim.number)
-	if o.how == "kill" {
-		victim.kill()
-	} else {
-		victim.signal(syscall.SIGSTOP)
-	}
-	if err = l.awaitAgain(ctx); err == nil {
-		site.Pause(ctx, o.after)
-		err = ctx.Err()
-	}
-	if err = errors.Join(err, l.stop()); err != nil {
-		return nil, err
-	}
-	if o.how == "kill" {
-		if err := victim.start(ctx, ""); err != nil {
-			return nil, err
+// open starts an instance of n nodes, on the machine's own network and disks unless
+// the run needs others.
+func (o options) open(ctx context.Context, program site.Program, dir string, n int) (*lab.Lab, error) {
+	l := lab.Options{Program: program, Dir: dir, Nodes: n, Settings: o.settings}
+	if o.roll == "" && !o.rate {
+		l.Namespaces = o.how == "isolate"
+		if o.how == "freeze" {
+			l.Disk = 4 << 30
 		}
-	} else {
-		victim.signal(syscall.SIGCONT)
 	}
-	if err := i.await(ctx, 3); err != nil {
-		return nil, fmt.Errorf("the lost node came back: %w", err)
-	}
-	return l.verify(ctx, o)
-}
-
-// startBucket runs an S3 server with one bucket.
-func startBucket(ctx context.Context, dir string) (*gatewaytest.Gateway, site.Store, error) {
-	program, err := gatewaytest.Find()
-	if err != nil {
-		return nil, site.Store{}, err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, site.Store{}, err
-	}
-	g, err := gatewaytest.Start(ctx, program, dir)
-	if err != nil {
-		return nil, site.Store{}, err
-	}
-	if err := g.MakeBucket("nodes"); err != nil {
-		g.Close()
-		return nil, site.Store{}, err
-	}
-	return g, site.Store{Endpoint: g.Endpoint, Bucket: "nodes", AccessKeyID: g.AccessKeyID, SecretAccessKey: g.SecretAccessKey}, nil
-}
-
-// report prints the result.
-func (r *result) report(w io.Writer, asJSON bool) error {
-	if err := r.print(w); err != nil || !asJSON {
-		return err
-	}
-	return site.PrintJSON(w, r)
+	return lab.Open(ctx, l)
 }
