@@ -22,8 +22,9 @@
 // Meanwhile one fault follows the other: kill (-9) and restart, pause (SIGSTOP),
 // partition of two nodes, one-way loss, an isolated node, slow links, a disk that
 // hangs again and again (crawl), that hangs (freeze), that is full; a bucket that
-// fails or is slow (s3); and leadership that is handed over (transfer). Three of five strike
-// the leader.
+// fails or is slow (s3); and leadership that is handed over (transfer). Three of five
+// strike the leader; kill and pause now and then two nodes, or all. During one of
+// four another node's links, its disk or the bucket are slow as well.
 //
 // Then all is healed, and everything is read from every node.
 //

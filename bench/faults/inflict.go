@@ -25,29 +25,69 @@ func (p *play) inflict(ctx context.Context) error {
 		if err := p.strike(ctx, f); err != nil {
 			return fmt.Errorf("fault %+v: %w", f, err)
 		}
-		p.result.Faults[f.Kind]++
+		if p.result.Faults[f.Kind]++; f.And != "" {
+			p.result.Faults[f.And]++
+		}
 		p.revive()
 	}
 	return nil
 }
 
 func (p *play) strike(ctx context.Context, f fault) error {
-	l := p.lab
-	n, other := l.Nodes()[f.Node], l.Nodes()[f.Other]
+	n, other := p.lab.Nodes()[f.Node], p.lab.Nodes()[f.Other]
 	if f.Leader {
 		asking, cancel := context.WithTimeout(ctx, leaderWithin)
-		if leader, err := l.Leader(asking); err == nil && leader != n {
+		if leader, err := p.lab.Leader(asking); err == nil && leader != n {
 			n, other = leader, n
 		}
 		cancel()
 	}
-	p.note("%s %s (%s)", f.Kind, n.Name(), f.For)
+	p.note("%s %s (%s) %s", f.Kind, n.Name(), f.For, f.And)
 	defer p.note("%s is over", f.Kind)
+	end, err := p.slowDown(f, other)
+	if err == nil {
+		err = p.strikeNode(ctx, f, n, other)
+	}
+	return errors.Join(err, end())
+}
+
+// slowDown begins what is slow meanwhile and returns what ends it. It is milder
+// than the fault of that kind.
+func (p *play) slowDown(f fault, n *lab.Node) (end func() error, err error) {
+	switch f.And {
+	case slow:
+		return func() error { p.lab.Heal(); return nil }, p.lab.Slow(n, 30*time.Millisecond, 30*time.Millisecond, 0)
+	case crawl:
+		return func() error { return p.lab.ThawDisk(n) }, p.lab.SlowDisk(n, 100*time.Millisecond, 200*time.Millisecond)
+	case bucket:
+		p.lab.Bucket().Fail(0.2)
+		return func() error { p.lab.Bucket().Restore(); return nil }, nil
+	}
+	return func() error { return nil }, nil
+}
+
+// victims are the nodes that a fault of one node strikes: now and then two, or
+// all.
+func (p *play) victims(f fault, n, other *lab.Node) []*lab.Node {
+	switch {
+	case f.Part < 0.1:
+		return p.lab.Nodes()
+	case f.Part < 0.3:
+		return []*lab.Node{n, other}
+	default:
+		return []*lab.Node{n}
+	}
+}
+
+func (p *play) strikeNode(ctx context.Context, f fault, n, other *lab.Node) error {
+	l, victims := p.lab, p.victims(f, n, other)
 	switch f.Kind {
 	case kill:
-		n.Kill()
+		for _, v := range victims {
+			v.Kill()
+		}
 		site.Pause(ctx, f.For)
-		return p.start(n)
+		return p.start(victims...)
 	case restart:
 		if err := n.Stop(ctx); err != nil {
 			find(&p.findings.Unhealed, "%v", err)
@@ -57,9 +97,13 @@ func (p *play) strike(ctx context.Context, f fault) error {
 	case transfer:
 		return p.transfer(ctx, n, other)
 	case pause:
-		n.Pause()
+		for _, v := range victims {
+			v.Pause()
+		}
 		site.Pause(ctx, f.For)
-		n.Resume()
+		for _, v := range victims {
+			v.Resume()
+		}
 		return nil
 	case freeze, crawl, full:
 		return p.strikeDisk(ctx, f, n)
@@ -146,10 +190,14 @@ func (p *play) revive() {
 	}
 }
 
-// start runs a node again and does not wait for it.
-func (p *play) start(n *lab.Node) error {
-	p.filled[n] = false
-	return n.Launch("")
+// start runs nodes again and does not wait for them.
+func (p *play) start(some ...*lab.Node) error {
+	var errs []error
+	for _, n := range some {
+		p.filled[n] = false
+		errs = append(errs, n.Launch(""))
+	}
+	return errors.Join(errs...)
 }
 
 // heal ends everything that is wrong and waits until all nodes are well. That they

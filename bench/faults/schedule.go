@@ -49,6 +49,7 @@ type fault struct {
 	Node   int           `json:"node"`
 	Other  int           `json:"other"` // for those between two nodes
 	Part   float64       `json:"part"`  // how bad it is, between 0 and 1
+	And    string        `json:"and"`   // what is slow meanwhile: slow, crawl, s3 or nothing
 }
 
 const nodes = 3
@@ -70,6 +71,9 @@ func plan(rng *rand.Rand, kinds []string, length time.Duration) []fault {
 			Leader: rng.IntN(5) < 3 || deck[0] == isolate,
 			Node:   rng.IntN(nodes),
 			Part:   rng.Float64(),
+		}
+		if meanwhile := []string{slow, crawl, bucket}[rng.IntN(3)]; rng.IntN(4) == 0 && meanwhile != f.Kind && slices.Contains(kinds, meanwhile) {
+			f.And = meanwhile
 		}
 		f.Other = (f.Node + 1 + rng.IntN(nodes-1)) % nodes
 		if left -= f.After + f.For; left < 0 && len(faults) > 0 {
