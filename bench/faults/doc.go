@@ -2,7 +2,7 @@
 // nodes while faults happen to it, and everything they were told is held against
 // what the API may do.
 //
-//	go run ./bench/faults [--histories 10] [--seed N] [--for 20s] [--parallel 2] [--faults kill,pause,…] [--program PATH] [--log debug] [--json]
+//	go run ./bench/faults [--histories 10] [--seed N] [--for 20s] [--clients 6] [--parallel 2] [--faults kill,pause,…] [--program PATH] [--log debug] [--json]
 //	go run ./bench/faults --check FOLDER/history.json
 //
 // It needs root, Linux and Versity's S3 gateway: the nodes are processes of the
@@ -15,7 +15,7 @@
 //
 // # What happens
 //
-// Six clients make bundles and drafts, PATCH (now and then at a revision), commit,
+// Clients make bundles and drafts, PATCH (now and then at a revision), commit,
 // delete and read, each through a node of its choice for every request. They wait
 // ten seconds for an answer, and now and then less than two. A change of which they don't know what became is
 // sent again with its Idempotency-Key, through another node, if it has one.

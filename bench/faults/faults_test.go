@@ -35,7 +35,7 @@ func needLab(t *testing.T) {
 
 // brief returns a history of some faults, about four seconds of them.
 func brief(t *testing.T, seed uint64, faults ...fault) *play {
-	p := newPlay(options{kinds: faultKinds, length: time.Second, logLevel: "info"}, seed, filepath.Join(t.TempDir(), "play"))
+	p := newPlay(options{clients: 6, kinds: faultKinds, length: time.Second, logLevel: "info"}, seed, filepath.Join(t.TempDir(), "play"))
 	p.faults = faults
 	return p
 }

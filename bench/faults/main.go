@@ -30,6 +30,7 @@ func main() {
 
 type options struct {
 	histories, parallel int
+	clients             int // of each history
 	seed                uint64
 	length              time.Duration
 	kinds               []string
@@ -47,6 +48,7 @@ func parse(args []string) (options, error) {
 	flags.Uint64Var(&o.seed, "seed", 1, "of the first history; the next have the next")
 	flags.DurationVar(&o.length, "for", 20*time.Second, "how long each lasts, before everything heals")
 	flags.IntVar(&o.parallel, "parallel", 2, "how many run at a time")
+	flags.IntVar(&o.clients, "clients", 6, "how many work on each instance")
 	flags.StringVar(&list, "faults", "", "kinds of faults, separated by commas (default: all)")
 	flags.StringVar(&o.program, "program", "", "built blockstored to use (default: build it)")
 	flags.StringVar(&o.logLevel, "log", "info", "what the nodes log: debug, info, warn or error")
@@ -62,7 +64,7 @@ func parse(args []string) (options, error) {
 	switch {
 	case flags.NArg() > 0:
 		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case o.histories < 1 || o.parallel < 1 || o.length <= 0:
+	case o.histories < 1 || o.parallel < 1 || o.clients < 1 || o.length <= 0:
 		return o, errors.New("give numbers and times above zero")
 	}
 	return o, nil

@@ -17,7 +17,6 @@ import (
 )
 
 const (
-	clients  = 6
 	diskSize = 96 << 20
 	thinking = 120 * time.Millisecond
 )
@@ -29,6 +28,7 @@ type play struct {
 	*history
 	dir      string
 	seed     uint64
+	number   int // of clients
 	logLevel string
 	faults   []fault
 	lab      *lab.Lab
@@ -45,7 +45,7 @@ type play struct {
 func newPlay(o options, seed uint64, dir string) *play {
 	r := &result{Histories: 1, Length: o.length, Faults: map[string]int{}}
 	return &play{
-		world: &world{}, dir: dir, seed: seed, logLevel: o.logLevel, result: r, findings: &r.Findings, filled: map[*lab.Node]bool{},
+		world: &world{}, dir: dir, seed: seed, number: o.clients, logLevel: o.logLevel, result: r, findings: &r.Findings, filled: map[*lab.Node]bool{},
 		faults: plan(rand.New(rand.NewPCG(seed, 1<<32)), o.kinds, o.length),
 	}
 }
@@ -110,7 +110,7 @@ func (p *play) prepare(ctx context.Context) error {
 		}
 	}
 	p.collection = collection.UUID
-	for number := range clients {
+	for number := range p.number {
 		c := &client{
 			world: p.world, history: p.history, number: number, think: thinking, hurry: 6,
 			rng: rand.New(rand.NewPCG(p.seed, uint64(number))),
