@@ -30,14 +30,14 @@ type handle struct {
 	users sync.WaitGroup
 }
 
-// dsn returns the data source name of the database in dir.
-func dsn(dir string, pragmas ...string) string {
+// dsn returns the data source name of the database at path.
+func dsn(path string, pragmas ...string) string {
 	q := url.Values{"_pragma": append([]string{
 		"busy_timeout(10000)", // an operator's shell may hold a lock for a moment
 		"foreign_keys(0)",
 		"temp_store(2)",
 	}, pragmas...)}
-	u := url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(dir, dbFile)), RawQuery: q.Encode()}
+	u := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: q.Encode()}
 	return u.String()
 }
 
@@ -52,7 +52,7 @@ func openHandle(ctx context.Context, dir string) (_ *handle, err error) {
 			err = errors.Join(err, h.close())
 		}
 	}()
-	h.write, err = sql.Open("sqlite", dsn(dir, "journal_mode(WAL)", "synchronous(NORMAL)",
+	h.write, err = sql.Open("sqlite", dsn(dbIn(dir), "journal_mode(WAL)", "synchronous(NORMAL)",
 		"wal_autocheckpoint(4000)", "journal_size_limit(67108864)", "cache_size(-65536)"))
 	if err != nil {
 		return nil, fmt.Errorf("catalog: %w", err)
@@ -64,7 +64,7 @@ func openHandle(ctx context.Context, dir string) (_ *handle, err error) {
 	if err := migrate(h.writer); err != nil {
 		return nil, err
 	}
-	h.pool, err = sql.Open("sqlite", dsn(dir, "query_only(1)", "cache_size(-4096)"))
+	h.pool, err = sql.Open("sqlite", dsn(dbIn(dir), "query_only(1)", "cache_size(-4096)"))
 	if err != nil {
 		return nil, fmt.Errorf("catalog: %w", err)
 	}

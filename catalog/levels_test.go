@@ -1,14 +1,9 @@
 package catalog
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -148,11 +143,7 @@ func TestTheLevelRisesAndNeverFalls(t *testing.T) {
 		t.Errorf("after a restart level %d is in force", level())
 	}
 	copied := open(t)
-	var stream bytes.Buffer
-	if err := s.Backup(context.Background(), &stream); err != nil {
-		t.Fatal(err)
-	}
-	if err := copied.Install(context.Background(), &stream); err != nil {
+	if err := install(copied.DB, copyOf(t, s.DB)); err != nil {
 		t.Fatal(err)
 	}
 	if inForce, _ := copied.Levels(); inForce != 2 {
@@ -179,11 +170,11 @@ func TestALevelThatIsTooHighIsRefusedByName(t *testing.T) {
 	named("an entry", err)
 
 	before := s.digest()
-	named("a copy", s.Install(context.Background(), s.copyAt(HighestLevel+1)))
+	named("a copy", install(s.DB, s.copyAt(HighestLevel+1)))
 	if s.digest() != before {
 		t.Error("the refused copy changed something")
 	}
-	if err := s.Install(context.Background(), s.copyAt(HighestLevel)); err != nil {
+	if err := install(s.DB, s.copyAt(HighestLevel)); err != nil {
 		t.Errorf("the same copy at the highest level: %v", err)
 	}
 
@@ -198,8 +189,8 @@ func TestALevelThatIsTooHighIsRefusedByName(t *testing.T) {
 	named("a catalog", err)
 }
 
-// copyAt makes a copy of the catalog as [DB.Backup] does, at another level.
-func (s *site) copyAt(level int) io.Reader {
+// copyAt makes a copy of the catalog, at another level.
+func (s *site) copyAt(level int) []byte {
 	s.Helper()
 	ok := func(err error) {
 		s.Helper()
@@ -208,20 +199,12 @@ func (s *site) copyAt(level int) io.Reader {
 		}
 	}
 	dir := s.TempDir()
-	ok(s.copyTo(context.Background(), dir))
+	ok(s.Copy(context.Background(), dbIn(dir), nil))
 	h, err := openHandle(context.Background(), dir)
 	ok(err)
 	ok(h.writer.run(fmt.Sprintf(`UPDATE state SET level = %d`, level)))
 	ok(h.close())
-	file, err := os.ReadFile(filepath.Join(dir, dbFile))
+	file, err := os.ReadFile(dbIn(dir))
 	ok(err)
-	index, term, err := s.Applied()
-	ok(err)
-	out := []byte(copyMagic)
-	for _, n := range []uint64{index, term, uint64(len(file))} {
-		out = binary.BigEndian.AppendUint64(out, n)
-	}
-	out = append(out, file...)
-	sum := sha256.Sum256(out)
-	return bytes.NewReader(append(out, sum[:]...))
+	return file
 }

@@ -13,7 +13,7 @@ import (
 // TestAnOlderCatalogOpens makes a catalog as each earlier schema had it, with
 // what such a program would have put there.
 func TestAnOlderCatalogOpens(t *testing.T) {
-	for schema := 1; schema < schemaVersion; schema++ {
+	for schema := 1; schema < SchemaVersion; schema++ {
 		t.Run(fmt.Sprint("schema ", schema), func(t *testing.T) {
 			s := newSite(t)
 			s.must(tokenOf("lms"))

@@ -45,6 +45,7 @@ type DB struct {
 	handle  *handle       // guarded by mu; nil once closed or faulty
 	fault   error         // guarded by mu; why no call may succeed any more
 	changed chan struct{} // guarded by mu
+	waiting *received     // guarded by mu; nil if no copy waits to be installed
 
 	retired sync.WaitGroup // handles that are still being drained
 }
@@ -122,11 +123,11 @@ func (db *DB) name(dir string) error {
 // after it fail.
 func (db *DB) Close() error {
 	db.writing.Lock()
-	defer db.writing.Unlock()
 	db.mu.Lock()
 	h := db.handle
 	db.handle = nil
 	db.mu.Unlock()
+	db.writing.Unlock() // a copy that is being made is a user, and needs it to end
 	defer db.retired.Wait()
 	if h == nil {
 		return nil
@@ -254,7 +255,7 @@ func syncPath(path string) error {
 	return nil
 }
 
-// removeLeftovers removes what an interrupted Install or Backup left behind.
+// removeLeftovers removes what an interrupted Receive or Install left behind.
 func removeLeftovers(dir, keep string, log *slog.Logger) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -229,7 +228,7 @@ func TestI11TheSameLogMakesTheSameState(t *testing.T) {
 				}
 			}
 			if rapid.IntRange(0, 7).Draw(rt, "install") == 7 {
-				if err := other.Install(context.Background(), bytes.NewReader(backupOf(t, other.DB))); err != nil {
+				if err := install(other.DB, copyOf(t, other.DB)); err != nil {
 					rt.Fatal(err)
 				}
 			}

@@ -1,8 +1,6 @@
 package catalog
 
 import (
-	"bytes"
-	"context"
 	"testing"
 
 	"github.com/blockstored/blockstored/bundle"
@@ -71,11 +69,7 @@ func TestTheRevisionOfTokensMovesWithThemAlone(t *testing.T) {
 		}
 		last = now
 	}
-	var copied bytes.Buffer
-	if err := s.Backup(context.Background(), &copied); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Install(context.Background(), &copied); err != nil {
+	if err := install(s.DB, copyOf(t, s.DB)); err != nil {
 		t.Fatal(err)
 	}
 	if now := s.TokensRevision(); now <= last {

@@ -29,7 +29,7 @@ type book struct {
 	synced  uint64
 	install int // copies installed by this process
 
-	beforeApply, beforeSync, beforeSwitch func() error
+	beforeApply, beforeSync, beforeCopy, beforeSwitch func() error
 }
 
 var _ StateMachine = (*book)(nil)
@@ -148,24 +148,41 @@ func (b *book) Sync() error {
 	return b.db.QueryRow(`SELECT idx FROM pos`).Scan(&b.synced)
 }
 
-func (b *book) Backup(ctx context.Context, w io.Writer) error {
+func (b *book) Size() (int64, error) { return 1 << 20, nil }
+
+func (b *book) Copy(ctx context.Context, path string, _ func(done, total int64)) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	path := filepath.Join(b.dir, "backup.tmp")
-	if _, err := b.db.ExecContext(ctx, `VACUUM INTO ?`, path); err != nil {
-		return err
+	if b.beforeCopy != nil {
+		if err := b.beforeCopy(); err != nil {
+			return err
+		}
 	}
-	defer os.Remove(path)
-	file, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	_, err = io.Copy(w, file)
+	_, err := b.db.ExecContext(ctx, `VACUUM INTO ?`, path)
 	return err
 }
 
-func (b *book) Install(_ context.Context, r io.Reader) error {
+func (b *book) Receive(_ context.Context, r io.Reader) (index, term uint64, err error) {
+	path := filepath.Join(b.dir, "received.db")
+	file, err := os.Create(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	_, err = io.Copy(file, r)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return 0, 0, errors.Join(err, os.Remove(path))
+	}
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		return 0, 0, err
+	}
+	err = db.QueryRow(`SELECT idx, term FROM pos`).Scan(&index, &term)
+	return index, term, errors.Join(err, db.Close())
+}
+
+func (b *book) Discard() error { return os.Remove(filepath.Join(b.dir, "received.db")) }
+
+func (b *book) Install(context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.install++
@@ -179,12 +196,7 @@ func (b *book) Install(_ context.Context, r io.Reader) error {
 	if err := os.Mkdir(filepath.Join(b.dir, name), 0o700); err != nil {
 		return err
 	}
-	file, err := os.Create(filepath.Join(b.dir, name, "book.db"))
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(file, r)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+	if err := os.Rename(filepath.Join(b.dir, "received.db"), filepath.Join(b.dir, name, "book.db")); err != nil {
 		return err
 	}
 	if b.beforeSwitch != nil {

@@ -87,3 +87,17 @@ func (n *Node) waitCalls() {
 	case <-n.store.broken:
 	}
 }
+
+// contextUntil returns a context that ends when done is closed.
+func contextUntil(done <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	stopped := make(chan struct{})
+	go func() {
+		select {
+		case <-done:
+			cancel()
+		case <-stopped:
+		}
+	}()
+	return ctx, sync.OnceFunc(func() { close(stopped); cancel() })
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -55,23 +54,10 @@ func TestThreeNodesAgree(t *testing.T) {
 	}
 }
 
-// copies counts the copies of the catalog that nodes received.
-type copies struct {
-	cluster.StateMachine
-	count *atomic.Int32
-}
-
-func (c copies) Install(ctx context.Context, r io.Reader) error {
-	c.count.Add(1)
-	return c.StateMachine.Install(ctx, r)
-}
-
 func TestLateNodeReceivesACopyAndThenTheLog(t *testing.T) {
 	t.Parallel()
-	var received atomic.Int32
 	retention := cluster.Retention{Soft: 1, Age: 1, Hard: 1, Check: 10 * time.Millisecond}
 	c := clustertest.Start(t, clustertest.Options{Configure: func(n *clustertest.Node, config *cluster.Config) {
-		config.Catalog = copies{config.Catalog, &received}
 		config.Retention = retention
 	}})
 	a := c.Leader()
@@ -89,8 +75,8 @@ func TestLateNodeReceivesACopyAndThenTheLog(t *testing.T) {
 	b := c.Add()
 	a.MustPut("after", "the copy")
 	c.Eventually("the late node has it all", func() bool { return has(t, b, "after", "the copy") })
-	if got := received.Load(); got != 1 {
-		t.Errorf("%d copies", got)
+	if got := b.Live().Stats().Copies; got.Received != 1 || got.Failed != 0 {
+		t.Errorf("%+v", got)
 	}
 	// What was installed survives a restart, and the node goes on from there.
 	c.Eventually("both have the whole log", func() bool {
@@ -102,8 +88,8 @@ func TestLateNodeReceivesACopyAndThenTheLog(t *testing.T) {
 	c.Leader().MustPut("after", "the restart")
 	c.Eventually("the restarted node catches up", func() bool { return has(t, b, "after", "the restart") })
 	c.Converge()
-	if got := received.Load(); got != 1 {
-		t.Errorf("the restarted node needed another copy")
+	if got := b.Live().Stats().Copies; got.Received != 0 || got.Failed != 0 {
+		t.Errorf("the restarted node needed another copy: %+v", got)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 
 // StateMachine is the catalog as the cluster sees it; [catalog.DB] is the one
 // in use. Apply, SetConfiguration and Install are never called at the same
-// time; the others may run beside them.
+// time, and nor are two of Receive; the others may run beside them.
 type StateMachine interface {
 	// Apply applies entries in one transaction that also records the last
 	// one's index and term. Results are in order; a refusal is a result. An
@@ -33,15 +33,26 @@ type StateMachine interface {
 	Levels() (inForce, highest uint64)
 	// Sync makes everything applied before the call survive a loss of power.
 	Sync() error
-	// Backup writes a consistent copy to w: the state at some position that is
-	// not before the applied position when Backup was called, which the copy
-	// contains.
-	Backup(ctx context.Context, w io.Writer) error
-	// Install replaces the state by a copy that Backup wrote. It reads r to
-	// its end and makes the copy durable before it switches; after an error of
-	// r or a crash at any moment the old state or the whole new one is there.
-	// If it cannot tell which, all calls after it fail, and the node stops.
-	Install(ctx context.Context, r io.Reader) error
+	// Size returns the bytes that the state takes on disk, which a copy takes
+	// again at most.
+	Size() (int64, error)
+	// Copy writes a consistent copy of the state to a new file at path: at some
+	// position that is not before the applied position when Copy was called,
+	// which the copy contains. Apply goes on meanwhile. It tells progress the
+	// bytes written and those that there will be.
+	Copy(ctx context.Context, path string, progress func(done, total int64)) error
+	// Receive reads a file that Copy wrote from r to its end, checks it, makes it
+	// durable, returns its applied position and keeps it for Install, in the
+	// place of one that was kept before. After an error nothing is kept. The
+	// state stays what it is, and Apply goes on meanwhile.
+	Receive(ctx context.Context, r io.Reader) (index, term uint64, err error)
+	// Discard removes what Receive kept, if there is something.
+	Discard() error
+	// Install replaces the state by what Receive kept; after an error or a crash
+	// at any moment the old state or the whole new one is there. If it cannot
+	// tell which, all calls after it fail, and the node stops. It takes no longer
+	// for a large state.
+	Install(ctx context.Context) error
 }
 
 var _ StateMachine = (*catalog.DB)(nil)
@@ -51,7 +62,8 @@ type Config struct {
 	// ID is the node's name and incarnation ("n1-7f3a…"). A node whose disk
 	// was lost or copied comes back with a new one.
 	ID string
-	// Dir is the folder for raft.db and for copies in transit; Open makes it.
+	// Dir is the folder for raft.db and for copies that are sent; Open makes it.
+	// It should be on the disk of the catalog.
 	// One running node has it locked.
 	Dir string
 	// Catalog is the state machine. The caller opens it before the node and
@@ -97,8 +109,9 @@ type Config struct {
 	// a leader goes on without hearing from a quorum. A node that is the only
 	// voter waits for none of them.
 	HeartbeatTimeout, ElectionTimeout, LeaderLease time.Duration
-	// RPCTimeout (10 s) bounds one exchange with another node; a copy of the
-	// catalog gets that much for every 256 KiB.
+	// RPCTimeout (10 s) bounds one exchange with another node, and how long
+	// nothing may move of a copy of the catalog, which may take as long as it
+	// needs.
 	RPCTimeout time.Duration
 	// MaxStaleness, if not 0, is how long after the last word of a leader this
 	// node goes on answering reads that ask nobody.

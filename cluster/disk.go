@@ -89,9 +89,34 @@ func (d *disk) StoreLogs(logs []*raft.Log) error {
 	return d.faulty(d.timed("to the log", func() error { return d.BoltStore.StoreLogs(logs) }))
 }
 
-// DeleteRange drops entries. A long log takes its time, which is no stall.
+// cutStep is how many entries are dropped at a time. They are at most 64 MiB of
+// pages, mostly less than one, and entries are written in between.
+const cutStep = 128
+
+// DeleteRange drops entries, a few at a time: as one write a long log would take
+// seconds, in which no entry could be written, and memory for all of it. It goes
+// from the end that nothing follows, so that after a crash what is left is one
+// piece.
 func (d *disk) DeleteRange(first, last uint64) error {
-	return d.through(func() error { return d.BoltStore.DeleteRange(first, last) })
+	newest, err := d.LastIndex()
+	if err != nil {
+		return err
+	}
+	for first <= last {
+		from, to := first, min(last, first+cutStep-1)
+		if last >= newest {
+			from, to = max(first, last-min(last, cutStep-1)), last
+		}
+		if err := d.through(func() error { return d.BoltStore.DeleteRange(from, to) }); err != nil {
+			return err
+		}
+		if last >= newest {
+			last = from - 1
+		} else {
+			first = to + 1
+		}
+	}
+	return nil
 }
 
 // Set writes whom this node voted for.

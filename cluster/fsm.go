@@ -37,6 +37,7 @@ type fsm struct {
 	logger    *slog.Logger
 	now       clock
 	trail     *trail
+	inbox     *inbox      // of copies to install
 	onFailure func(error) // called once, must not block
 
 	// write is held while the catalog changes, so that a stamp cannot pass a
@@ -208,7 +209,8 @@ func (f *fsm) stamp(index, term uint64, conf []byte) error {
 	return nil
 }
 
-// Restore replaces the catalog by a received copy.
+// Restore replaces the catalog by the copy in the inbox that source is the header
+// of. The copy was checked before; what is left takes no longer for a large one.
 func (f *fsm) Restore(source io.ReadCloser) error {
 	f.write.Lock()
 	defer f.write.Unlock()
@@ -216,24 +218,26 @@ func (f *fsm) Restore(source io.ReadCloser) error {
 		return err
 	}
 	start := f.now()
-	copied, err := openStream(source)
+	header, err := readCopyHeader(source)
+	if err == nil {
+		err = f.inbox.claim(header)
+	}
 	if err != nil {
 		return err
 	}
-	// Raft gives no context and waits for this call when it shuts down; the
-	// copy is a local file, so it ends by itself.
-	err = f.catalog.Install(context.Background(), copied)
+	// Raft gives no context and waits for this call when it shuts down.
+	err = f.catalog.Install(context.Background())
 	if loadErr := f.load(); loadErr != nil {
 		return f.fail(fmt.Errorf("after installing a copy of the catalog: %w", errors.Join(err, loadErr)))
 	}
 	if err != nil {
 		return fmt.Errorf("install a copy of the catalog: %w", err)
 	}
-	if at := f.position().index; at < copied.index {
+	if at := f.position().index; at < header.index {
 		return f.fail(bundle.Errorf(bundle.KindCorrupt,
-			"the installed catalog stands at entry %d, before %d where its sender said", at, copied.index))
+			"the installed catalog stands at entry %d, before %d where its sender said", at, header.index))
 	}
 	f.trail.reset()
-	f.logger.Info("installed a copy of the catalog", "bytes", copied.read, "index", f.position().index, "took", f.now().Sub(start))
+	f.logger.Info("installed a copy of the catalog", "index", f.position().index, "took", f.now().Sub(start))
 	return nil
 }

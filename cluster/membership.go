@@ -39,6 +39,7 @@ type Stats struct {
 	Removed       bool          // the others said that this node is no member any more
 	Level         uint64        // in force here, see [catalog.DB.Levels]
 	HighestLevel  uint64        // that this node's program understands
+	Copies        CopyStats
 	Members       []Member
 }
 
@@ -55,6 +56,7 @@ type health struct {
 	Unready []string `json:"unready,omitempty"` // names of the reasons why it should get no requests
 	Version string   `json:"version"`           // of its program
 	Level   uint64   `json:"level"`             // the highest that its program understands
+	Sending []Copy   `json:"sending,omitempty"` // copies under way from it
 }
 
 func (n *Node) health() health {
@@ -63,6 +65,7 @@ func (n *Node) health() health {
 		ID: string(n.id), Role: role(n.raft.State()), Term: n.raft.CurrentTerm(), Commit: n.raft.CommitIndex(), Applied: n.reached(),
 		Log: n.raft.LastIndex(), Contact: n.lastContact().Milliseconds(), Stalled: n.store.stalled(),
 		Version: n.version, Level: level, Unready: n.unreadyNames(),
+		Sending: n.copies.look().Sending,
 	}
 }
 
@@ -80,7 +83,7 @@ func (n *Node) Stats() Stats {
 		ID: string(n.id), Role: role(n.raft.State()), Leader: string(id), LeaderAddress: string(addr),
 		Term: n.raft.CurrentTerm(), Applied: n.fsm.position().index,
 		Commit: n.raft.CommitIndex(), LastLog: n.raft.LastIndex(), DiskStalled: n.store.stalled(),
-		Removed: n.removed(),
+		Removed: n.removed(), Copies: n.copies.look(),
 	}
 	s.Level, s.HighestLevel = n.fsm.catalog.Levels()
 	s.LastContact = n.lastContact()
@@ -285,14 +288,49 @@ func (n *Node) compact() {
 	for {
 		select {
 		case <-tick.C:
-			if cut := n.trail.cut(n.now()); cut > 0 {
-				if err := n.dropLog(cut); err != nil {
-					n.logger.Warn("could not shorten the log; it grows until that succeeds", "error", err)
-				}
-			}
+			n.forgetCopy()
+		case <-n.trail.full:
 		case <-n.closing:
 			return
 		}
+		if cut := n.spare(n.trail.cut(n.now())); cut > 0 {
+			if err := n.dropLog(cut); err != nil {
+				n.logger.Warn("could not shorten the log; it grows until that succeeds", "error", err)
+			}
+		}
+	}
+}
+
+// spare returns up to where of cut the log may be dropped: a node that gets a copy
+// of the catalog needs what follows the copy's index, and would need another copy
+// without it.
+func (n *Node) spare(cut uint64) uint64 {
+	ctx, cancel := contextUntil(n.closing)
+	defer cancel()
+	if oldest := n.outbox.oldest(); oldest > 0 {
+		cut = min(cut, oldest-1)
+	}
+	if cut == 0 {
+		return 0
+	}
+	for _, id := range n.copies.behind(n.now().Add(-n.retention.Check)) {
+		h, err := n.healthOf(ctx, id)
+		if err != nil {
+			h.Log = 0
+		}
+		cut = min(cut, n.copies.reached(id, h.Log, cut, n.now()))
+	}
+	return cut
+}
+
+// forgetCopy removes a copy that arrived and was never installed, when the log
+// has led past it.
+func (n *Node) forgetCopy() {
+	if !n.inbox.expired(n.fsm.position().index) {
+		return
+	}
+	if err := n.fsm.catalog.Discard(); err != nil {
+		n.logger.Warn("could not remove a copy of the catalog that is not needed any more; the next start will", "error", err)
 	}
 }
 

@@ -40,7 +40,10 @@ type Node struct {
 	store     *disk
 	logs      raft.LogStore // store behind a cache
 	path      string        // of raft.db
-	transport *raft.NetworkTransport
+	transport *transport
+	outbox    *outbox
+	inbox     *inbox
+	copies    copies
 	layer     streamLayer
 	members   *members
 	self      raft.ServerAddress
@@ -59,7 +62,7 @@ type Node struct {
 	questions  [2]questions[uint64] // to the leader, by whether a quorum must confirm
 	rounds     questions[uint64]    // to the voters, see askVoters
 	voters     voters
-	asking     context.Context // ends when no question is put any more
+	asking     context.Context // ends when no question is put and no copy moves any more
 	stopAsking context.CancelFunc
 	calls      callGroup // goroutines that wait for an answer of raft
 
@@ -94,7 +97,7 @@ func Open(ctx context.Context, config Config) (*Node, error) {
 		behindLimit: config.BehindLimit, started: time.Now(),
 		rpcLimit: config.RPCTimeout, retention: config.Retention, maxStale: config.MaxStaleness,
 		patience: 2 * (config.HeartbeatTimeout + config.ElectionTimeout), askLimit: config.HeartbeatTimeout,
-		trail:    &trail{retention: config.Retention},
+		trail:    &trail{retention: config.Retention, full: make(chan struct{}, 1)},
 		path:     filepath.Join(config.Dir, "raft.db"),
 		closing:  make(chan struct{}),
 		faults:   make(chan error, 1),
@@ -132,10 +135,14 @@ func (n *Node) start(config Config) (err error) {
 	if err := n.fsm.load(); err != nil {
 		return err
 	}
-	snapshots, err := newSnapshotStore(transitDir(config.Dir), n.fsm, n.closing)
+	transit, err := transitDir(config.Dir)
 	if err != nil {
 		return fmt.Errorf("prepare the folder for copies: %w", err)
 	}
+	n.outbox = &outbox{dir: transit, fsm: n.fsm, life: n.asking}
+	n.inbox = &inbox{dir: transit, life: n.asking, copies: &n.copies, logger: n.logger, now: n.now}
+	n.fsm.inbox = n.inbox
+	snapshots := &snapshotStore{fsm: n.fsm, outbox: n.outbox}
 	store, err := openStore(n.path)
 	if err != nil {
 		return err
@@ -163,13 +170,13 @@ func (n *Node) start(config Config) (err error) {
 		return err
 	}
 	conf := n.raftConfig(config)
-	n.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	n.transport = &transport{node: n, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		// One exchange at a time with each follower: raft 1.8 never ends a pipeline
 		// in which an answer tells of a newer term, and a request waits behind it.
 		// While one is under way the next ones gather, so no less gets through.
 		Stream: n.layer, MaxPool: 3, MaxRPCsInFlight: 1, Timeout: config.RPCTimeout, Logger: conf.Logger,
 		ServerAddressProvider: n.members,
-	})
+	})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.transport.Close())
@@ -274,7 +281,7 @@ func (n *Node) run(config Config) {
 	if limit := config.RemoveDeadAfter; limit > 0 {
 		n.WhileLeader(func(ctx context.Context, _ Leader) { n.removeDead(ctx, limit) })
 	}
-	n.peers = newPeers(n.layer)
+	n.peers = newPeers(n.layer, n.rpcLimit)
 	if ln := n.layer.calls(); ln != nil {
 		n.server = n.serveCalls(ln)
 		n.loops.Go(n.moveIn)
@@ -322,6 +329,7 @@ func (n *Node) shutdown() error {
 	close(n.closing)
 	err := n.halt()
 	n.loops.Wait()
+	n.outbox.making.Wait()
 	n.unhook()
 	return errors.Join(err, n.store.Close())
 }
@@ -352,7 +360,7 @@ func (n *Node) stopRaft() error {
 		}
 	}
 	stopping := n.raft.Shutdown()
-	n.layer.sever()         // raft waits for exchanges in progress, a long copy among them
+	n.layer.sever()         // raft waits for exchanges in progress
 	err := stopping.Error() // closes the layer
 	n.transport.CloseStreams()
 	n.peers.close()

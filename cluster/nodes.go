@@ -33,6 +33,10 @@ type NodeStatus struct {
 	Unready     []string      // the names of the reasons why it should get no requests, see [Node.Unready]
 	Version     string        // of its program
 	Level       uint64        // the highest that its program understands
+
+	// Copy is the copy of the catalog that the leader makes or sends for the
+	// node; nil if there is none.
+	Copy *Copy
 }
 
 // Nodes asks all nodes of the cluster how they are, each for a heartbeat timeout
@@ -41,6 +45,7 @@ func (n *Node) Nodes(ctx context.Context) []NodeStatus {
 	members := n.servers()
 	_, leader := n.raft.LeaderWithID()
 	out := make([]NodeStatus, len(members))
+	var sending []Copy // by the leader
 	var asking sync.WaitGroup
 	for k, m := range members {
 		out[k] = NodeStatus{ID: string(m.ID), Name: nodeName(string(m.ID)), Address: string(m.Address), Voter: m.Suffrage == raft.Voter, Leader: m.ID == leader}
@@ -53,6 +58,9 @@ func (n *Node) Nodes(ctx context.Context) []NodeStatus {
 				return
 			}
 			s := &out[k]
+			if s.Leader {
+				sending = h.Sending // nobody else reads or writes it before all are done
+			}
 			s.Answers, s.Role, s.Term, s.Commit, s.Applied = true, h.Role, h.Term, h.Commit, h.Applied
 			s.LastContact, s.Stalled, s.Unready = time.Duration(h.Contact)*time.Millisecond, h.Stalled, h.Unready
 			s.Version, s.Level = h.Version, levelOf(h.Level)
@@ -66,6 +74,13 @@ func (n *Node) Nodes(ctx context.Context) []NodeStatus {
 	for k := range out {
 		if s := &out[k]; s.Answers {
 			s.Lag = max(commit, s.Applied) - s.Applied
+		}
+	}
+	for _, c := range sending {
+		for k := range out {
+			if out[k].ID == c.Node {
+				out[k].Copy = &c
+			}
 		}
 	}
 	return out

@@ -26,10 +26,15 @@ const (
 	callIndex   = "/v1/index"   // GET what a read on another node must wait for
 	callStatus  = "/v1/status"  // GET how the node is
 	callMembers = "/v1/members" // POST a change of a member
+	callCopy    = "/v1/copy"    // POST a copy of the catalog; answered when it was checked
 	callTerm    = "/v1/term"    // POST a leader's term; answers the voter's, and maybe a promise not to vote
 
 	headerTimeout = "Blockstored-Timeout" // of a request: milliseconds the asking node waits
 	headerIndex   = "Blockstored-Index"   // of an answer: where the log must be applied to
+	headerTerm    = "Blockstored-Term"    // of a copy: in which its sender leads
+	headerSize    = "Blockstored-Size"    // of a copy: bytes of the database
+	headerSchema  = "Blockstored-Schema"  // of a copy: of the database
+	headerLevel   = "Blockstored-Level"   // of a copy: the level of commands in force
 )
 
 // maxCalls bounds the calls that a node makes, and that it answers, at a time;
@@ -73,7 +78,8 @@ type peers struct {
 	slots  chan struct{}
 }
 
-func newPeers(layer streamLayer) *peers {
+// newPeers calls over layer; limit is for a node to say whether it takes a copy.
+func newPeers(layer streamLayer, limit time.Duration) *peers {
 	dial := func(ctx context.Context, _, hostport string) (net.Conn, error) {
 		host, _, err := net.SplitHostPort(hostport)
 		if err != nil {
@@ -93,6 +99,7 @@ func newPeers(layer streamLayer) *peers {
 		slots: make(chan struct{}, maxCalls),
 		client: &http.Client{Transport: &http.Transport{
 			DialContext: dial, MaxIdleConnsPerHost: maxCalls, IdleConnTimeout: time.Minute, DisableCompression: true,
+			ExpectContinueTimeout: limit,
 		}},
 	}
 }

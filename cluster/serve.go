@@ -32,8 +32,11 @@ func (n *Node) serveCalls(ln net.Listener) *server {
 	mux.HandleFunc("GET "+callStatus, s.status)
 	mux.HandleFunc("POST "+callMembers, s.changeMember)
 	mux.HandleFunc("POST "+callTerm, s.term)
+	all := http.NewServeMux()
+	all.HandleFunc("POST "+callCopy, s.receiveCopy)
+	all.Handle("/", s.members(mux))
 	s.http = &http.Server{
-		Handler: s.members(mux), ReadHeaderTimeout: n.rpcLimit, ReadTimeout: n.rpcLimit, IdleTimeout: 2 * time.Minute,
+		Handler: all, ReadHeaderTimeout: n.rpcLimit, ReadTimeout: n.rpcLimit, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 16 << 10,
 		ConnContext:    withPeer,
 		ErrorLog:       slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug),
@@ -70,7 +73,9 @@ func (s *server) members(next http.Handler) http.Handler {
 		if c, ok := r.Context().Value(peerKey{}).(*nodeConn); ok {
 			peer = c.peer
 		}
-		if !s.node.isMember(peer) {
+		// A node that is new knows no members yet, and tells any node how it is.
+		asked := r.URL.Path == callStatus && len(s.node.servers()) == 0
+		if !asked && !s.node.isMember(peer) {
 			refuse(w, s.node.notMember(peer))
 			return
 		}

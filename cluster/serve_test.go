@@ -62,7 +62,7 @@ var volatile = regexp.MustCompile(`(?m)^Date: .*\n`)
 func TestCallsAreAsWritten(t *testing.T) {
 	var out strings.Builder
 	l := tap{&selfLayer{}, make(chan string, 1)}
-	p := newPeers(l)
+	p := newPeers(l, time.Second)
 	for _, c := range []struct{ method, path, body string }{
 		{"POST", callPropose, "command"}, {"GET", callIndex + "?level=strong", ""}, {"GET", callStatus, ""}, {"POST", callJoin, "127.0.0.1:7"},
 		{"POST", callMembers, `{"change":"remove","node":"n3"}`}, {"POST", callTerm, `{"term":2,"promise":281}`},
@@ -145,7 +145,7 @@ func raw(t *testing.T, n *testNode, from raft.ServerID, request string) string {
 func TestCommandsThatAreTooLargeDoNotTravel(t *testing.T) {
 	n := startNode(t, t.TempDir(), func(c *Config) { c.Listener = listen(t) })
 	caller := layerOf(t, "n1-1", nil, map[raft.ServerID]string{n.id: string(n.self)})
-	p := newPeers(caller)
+	p := newPeers(caller, time.Second)
 	defer p.close()
 	_, _, err := p.call(t.Context(), n.id, http.MethodPost, callPropose, make([]byte, catalog.MaxCommand+1))
 	if err == nil || n.book.lines(t) != "" {
@@ -164,7 +164,7 @@ func TestCallsTellWhatWasNotSentFromWhatMayHaveBeenDone(t *testing.T) {
 		t.Fatal(err)
 	}
 	caller := layerOf(t, "n1-1", nil, map[raft.ServerID]string{n.id: string(n.self), "n2-1": address})
-	p := newPeers(caller)
+	p := newPeers(caller, time.Second)
 	defer p.close()
 	if _, _, err := p.call(t.Context(), "n2-1", http.MethodPost, callPropose, []byte("x")); !isUnreached(err) || isUnknown(forwardError(err)) {
 		t.Errorf("nobody is there: %v", err)

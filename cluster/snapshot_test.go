@@ -1,17 +1,14 @@
 package cluster
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/hashicorp/raft"
-
-	"github.com/blockstored/blockstored/bundle"
 )
 
 func TestShortenedLogRestartsWithoutLoss(t *testing.T) {
@@ -97,47 +94,62 @@ func TestStampNeverMovesBack(t *testing.T) {
 	}
 }
 
-// receive runs what raft does when a leader sends a copy, up to Close.
-func receive(t *testing.T, n *testNode, index, term uint64, stream []byte) *sink {
+// arrive puts a copy in n's inbox, as its leader's call does.
+func arrive(t *testing.T, n *testNode, content []byte) error {
 	t.Helper()
-	store := &snapshotStore{dir: transitDir(filepath.Join(n.dir, "raft")), fsm: n.fsm, closing: n.closing}
-	conf, err := decodeConfiguration(n.fsm.position().conf)
+	in, err := n.inbox.begin(t.Context(), offered{size: int64(len(content))}, "n9-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := store.Create(1, index, term, conf, 1, n.transport)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i < len(stream); i += 1000 { // in pieces, as from the network
-		if _, err := s.Write(stream[i:min(len(stream), i+1000)]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return s.(*sink)
+	err = n.takeCopy(in, bytes.NewReader(content))
+	n.inbox.end(in, err)
+	return err
 }
 
-func liveStream(t *testing.T, n *testNode) (*raft.SnapshotMeta, []byte) {
+// restore runs what raft does when a leader sends the header of a copy.
+func restore(t *testing.T, n *testNode, meta raft.SnapshotMeta, header []byte) error {
 	t.Helper()
-	store := &snapshotStore{dir: t.TempDir(), fsm: n.fsm, closing: n.closing}
-	meta, r, err := store.Open(liveID)
+	store := &snapshotStore{fsm: n.fsm, outbox: n.outbox}
+	k, err := store.Create(1, meta.Index, meta.Term, meta.Configuration, meta.ConfigurationIndex, n.transport)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := io.ReadAll(r)
-	if err = errors.Join(err, r.Close()); err != nil {
+	for i := 0; i < len(header); i += 9 { // in pieces, as from the network
+		if _, err := k.Write(header[i:min(len(header), i+9)]); err != nil {
+			return errors.Join(err, k.Cancel())
+		}
+	}
+	if err := k.Close(); err != nil {
+		return err
+	}
+	_, r, err := store.Open(k.ID())
+	if err != nil {
 		t.Fatal(err)
 	}
-	if int64(len(b)) != meta.Size {
-		t.Errorf("announced %d bytes, sent %d", meta.Size, len(b))
+	return errors.Join(n.fsm.Restore(r), r.Close())
+}
+
+// copied returns a copy of n, its header and stream.
+func copied(t *testing.T, n *testNode) (meta raft.SnapshotMeta, header, content []byte) {
+	t.Helper()
+	store := &snapshotStore{fsm: n.fsm, outbox: n.outbox}
+	m, r, err := store.Open(liveID)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if left, _ := os.ReadDir(store.dir); len(left) != 0 {
-		t.Errorf("left %v behind", left)
+	defer r.Close()
+	use := r.(*ticket)
+	if err := use.await(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	return meta, b
+	database, err := os.ReadFile(use.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if header, err = io.ReadAll(r); err != nil || int64(len(header)) != m.Size {
+		t.Fatalf("announced %d bytes, sends %d: %v", m.Size, len(header), err)
+	}
+	return *m, header, stream(t, use.copyHeader, database)
 }
 
 func TestCrashBetweenReceivingAndSwitchingKeepsTheOldState(t *testing.T) {
@@ -145,12 +157,14 @@ func TestCrashBetweenReceivingAndSwitchingKeepsTheOldState(t *testing.T) {
 	for i := range 30 {
 		source.propose(t, fmt.Sprint("new ", i))
 	}
-	meta, stream := liveStream(t, source)
+	meta, header, content := copied(t, source)
 
 	dir := t.TempDir()
 	n := startNode(t, dir)
 	n.propose(t, "old")
-	k := receive(t, n, meta.Index, meta.Term, stream)
+	if err := arrive(t, n, content); err != nil {
+		t.Fatal(err)
+	}
 	received := copyDir(t, dir) // crash: the copy is here, nothing was installed
 
 	crash := errors.New("power is out")
@@ -158,15 +172,8 @@ func TestCrashBetweenReceivingAndSwitchingKeepsTheOldState(t *testing.T) {
 	n.book.set(func() {
 		n.book.beforeSwitch = func() error { switching = copyDir(t, dir); return crash }
 	})
-	_, r, err := k.store.Open(k.ID())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := n.fsm.Restore(r); !errors.Is(err, crash) {
+	if err := restore(t, n, meta, header); !errors.Is(err, crash) {
 		t.Errorf("restore: %v", err)
-	}
-	if err := r.Close(); err != nil {
-		t.Fatal(err)
 	}
 	n.propose(t, "goes on")
 	for what, crashed := range map[string]string{"received": received, "about to switch": switching} {
@@ -175,29 +182,24 @@ func TestCrashBetweenReceivingAndSwitchingKeepsTheOldState(t *testing.T) {
 			t.Errorf("%s: %q", what, got)
 		}
 		again.propose(t, "works")
-		if left, _ := os.ReadDir(filepath.Join(crashed, "raft", "transit")); len(left) != 0 {
-			t.Errorf("%s: %v was left in transit", what, left)
-		}
 	}
 }
 
 func TestASwitchOfUnknownOutcomeIsFatal(t *testing.T) {
 	source := startNode(t, t.TempDir())
 	source.propose(t, "new")
-	meta, stream := liveStream(t, source)
+	meta, header, content := copied(t, source)
 	fatal := make(chan error, 1)
 	n := startNode(t, t.TempDir(), func(c *Config) { c.OnFatal = func(err error) { fatal <- err } })
 	n.propose(t, "old")
-	k := receive(t, n, meta.Index, meta.Term, stream)
+	if err := arrive(t, n, content); err != nil {
+		t.Fatal(err)
+	}
 	unsure := errors.New("the disk does not answer")
 	n.book.set(func() {
 		n.book.beforeSwitch = func() error { return errors.Join(unsure, n.book.db.Close()) }
 	})
-	_, r, err := k.store.Open(k.ID())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(n.fsm.Restore(r), r.Close()); !errors.Is(err, unsure) {
+	if err := restore(t, n, meta, header); !errors.Is(err, unsure) {
 		t.Errorf("restore: %v", err)
 	}
 	if err := <-fatal; !errors.Is(err, unsure) {
@@ -205,54 +207,45 @@ func TestASwitchOfUnknownOutcomeIsFatal(t *testing.T) {
 	}
 }
 
-func TestAlteredCopyIsNotInstalled(t *testing.T) {
+func TestOnlyTheCopyThatArrivedIsInstalled(t *testing.T) {
 	source := startNode(t, t.TempDir())
 	source.propose(t, "new")
-	meta, stream := liveStream(t, source)
+	meta, header, content := copied(t, source)
 	n := startNode(t, t.TempDir())
 	n.propose(t, "old")
-	flipped := append([]byte(nil), stream...)
-	flipped[len(flipped)/2] ^= 1
+	refused := func(what string, header []byte) {
+		t.Helper()
+		if err := restore(t, n, meta, header); err == nil {
+			t.Errorf("%s: installed", what)
+		}
+		if got := n.book.lines(t); got != "old\n" {
+			t.Errorf("%s: the state became %q", what, got)
+		}
+	}
+	refused("before it arrived", header)
 	for what, bad := range map[string][]byte{
-		"flipped": flipped, "short": stream[:len(stream)-1], "without end": stream[:streamHeader],
-		"other magic": append([]byte("bscatlg9"), stream[8:]...), "of nothing": {0},
+		"short": content[:len(content)-1], "without end": content[:streamHeader+8], "of nothing": {0},
+		"of another version": append([]byte("bscatlg1"), content[8:]...),
 	} {
-		k := receive(t, n, meta.Index, meta.Term, bad)
-		_, r, err := k.store.Open(k.ID())
-		if err != nil {
-			t.Fatal(err)
+		if err := arrive(t, n, bad); err == nil {
+			t.Errorf("a copy %s arrived", what)
 		}
-		if err := n.fsm.Restore(r); !bundle.IsKind(err, bundle.KindCorrupt) {
-			t.Errorf("a copy %s: %v", what, err)
-		}
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
+		refused("after a copy "+what, header)
 	}
-	if got := n.book.lines(t); got != "old\n" {
-		t.Errorf("the state became %q", got)
-	}
-}
-
-func TestCanceledCopyLeavesNothing(t *testing.T) {
-	n := startNode(t, t.TempDir())
-	dir := t.TempDir()
-	store := &snapshotStore{dir: dir, fsm: n.fsm, closing: n.closing}
-	k, err := store.Create(1, 9, 1, raft.Configuration{}, 1, n.transport)
-	if err != nil {
+	if err := arrive(t, n, content); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.Copy(k, strings.NewReader("half of it")); err != nil {
+	refused("a whole copy of another version", append([]byte("bscatlg1"), content...))
+	refused("nothing", nil)
+	refused("another copy's", newCopyHeader(meta.Index, meta.Term).append(nil))
+	if err := restore(t, n, meta, header); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Cancel(); err != nil {
-		t.Fatal(err)
+	if got := n.book.lines(t); got != "new\n" {
+		t.Errorf("the state is %q", got)
 	}
-	if left, _ := os.ReadDir(dir); len(left) != 0 {
-		t.Errorf("left %v behind", left)
-	}
-	if _, _, err := store.Open(k.ID()); err == nil {
-		t.Error("a canceled copy can be opened")
+	if err := restore(t, n, meta, header); err == nil {
+		t.Error("installed twice")
 	}
 }
 

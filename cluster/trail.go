@@ -15,6 +15,8 @@ const entryOverhead = 128
 type trail struct {
 	retention Retention
 
+	full chan struct{} // has an element when Hard was exceeded by an eighth
+
 	mu    sync.Mutex
 	marks []mark // ascending
 }
@@ -58,9 +60,15 @@ func (t *trail) add(index uint64, size int, at time.Time) {
 	next := mark{index: index, total: last.total + int64(size) + entryOverhead, at: at}
 	if n := len(t.marks); n > 1 && at.Sub(t.marks[n-2].at) < time.Second && next.total-t.marks[n-2].total < 1<<20 {
 		t.marks[n-1] = next
-		return
+	} else {
+		t.marks = append(t.marks, next)
 	}
-	t.marks = append(t.marks, next)
+	if next.total-t.marks[0].total > t.retention.Hard+t.retention.Hard/8 {
+		select {
+		case t.full <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // reset forgets everything: the log no longer leads to the state.

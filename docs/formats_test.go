@@ -16,7 +16,7 @@ var number = regexp.MustCompile(`\d+`)
 
 // versions are the constants behind the version column of formats.md.
 var versions = []struct{ format, file, constant string }{
-	{"catalog", "catalog/migrate.go", "schemaVersion"},
+	{"catalog", "catalog/migrate.go", "SchemaVersion"},
 	{"command", "catalog/highest.go", "HighestLevel"},
 	{"pack", "storage/pack.go", "packFormat"},
 	{"claim", "storage/claim.go", "claimFormat"},
@@ -42,6 +42,7 @@ var marks = []struct{ file, constant string }{
 	{"cluster/peer.go", "callStatus"},
 	{"cluster/peer.go", "callJoin"},
 	{"cluster/peer.go", "callMembers"},
+	{"cluster/peer.go", "callCopy"},
 	{"cluster/peer.go", "headerTimeout"},
 	{"cluster/newcomer.go", "newcomerProtocol"},
 	{"cluster/newcomer.go", "callNewcomer"},
