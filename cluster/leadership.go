@@ -216,7 +216,7 @@ func (n *Node) raiseAlone(ctx context.Context, l Leader) {
 	if inForce, highest := n.fsm.catalog.Levels(); inForce >= highest || !n.alone() {
 		return
 	}
-	if err := n.raiseOnce(ctx, l); err != nil && ctx.Err() == nil {
+	if _, _, err := n.raiseOnce(ctx, l); err != nil && ctx.Err() == nil {
 		n.logger.Warn("could not put a higher level in force yet", "error", err)
 	}
 }

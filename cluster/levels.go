@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,13 +33,22 @@ func (n *Node) permitted(cmd catalog.Command) error {
 func (n *Node) raise(ctx context.Context, l Leader) {
 	tick := time.NewTicker(n.askLimit)
 	defer tick.Stop()
+	told := ""
 	for {
 		inForce, highest := n.fsm.catalog.Levels()
 		if inForce >= highest {
 			return
 		}
-		if err := n.raiseOnce(ctx, l); err != nil && ctx.Err() == nil {
+		level, behind, err := n.raiseOnce(ctx, l)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
 			n.logger.Warn("could not put a higher level in force; it is tried again", "error", err)
+		case level < highest && told != behind:
+			told = behind
+			n.logger.Info("this program understands a higher level, and nodes keep it from coming into force",
+				"in_force", level, "highest", highest, "nodes", behind)
 		}
 		select {
 		case <-tick.C:
@@ -48,14 +59,15 @@ func (n *Node) raise(ctx context.Context, l Leader) {
 }
 
 // raiseOnce asks all nodes and raises the level as far as all of them understand
-// it. One that does not answer counts as one that does not.
-func (n *Node) raiseOnce(ctx context.Context, l Leader) error {
+// it. One that does not answer counts as one that does not. It returns the level
+// in force then and who keeps it from being higher.
+func (n *Node) raiseOnce(ctx context.Context, l Leader) (level uint64, behind string, err error) {
 	n.joining.Lock() // nobody joins who does not understand what is put in force
 	defer n.joining.Unlock()
 	inForce, _ := n.fsm.catalog.Levels()
-	level := n.understoodByAll(ctx)
+	level, behind = n.understoodByAll(ctx)
 	if level <= inForce {
-		return nil
+		return inForce, behind, nil
 	}
 	n.raised.Store(level)
 	result, err := l.Propose(ctx, catalog.NewCommand(n.now(), catalog.RaiseLevel{Level: level}))
@@ -63,19 +75,17 @@ func (n *Node) raiseOnce(ctx context.Context, l Leader) error {
 		err = result.Err
 	}
 	if err != nil {
-		return err
+		return inForce, behind, err
 	}
 	n.logger.Info("all nodes understand a higher level, and it is in force", "level", level)
-	return nil
+	return level, behind, nil
 }
 
 // understoodByAll returns the highest level that every member understands, 0 if
-// one of them does not answer.
-func (n *Node) understoodByAll(ctx context.Context) uint64 {
+// one of them does not answer, and the members that understand less than this
+// one or do not answer.
+func (n *Node) understoodByAll(ctx context.Context) (lowest uint64, behind string) {
 	members := n.servers()
-	if len(members) == 0 {
-		return 0
-	}
 	levels := make([]uint64, len(members))
 	var asking sync.WaitGroup
 	for k, m := range members {
@@ -88,11 +98,17 @@ func (n *Node) understoodByAll(ctx context.Context) uint64 {
 		})
 	}
 	asking.Wait()
-	lowest := levels[0]
-	for _, level := range levels {
-		lowest = min(lowest, level)
+	if len(members) == 0 {
+		return 0, "" // raft has stopped
 	}
-	return lowest
+	_, highest := n.fsm.catalog.Levels()
+	var names []string
+	for k, m := range members {
+		if levels[k] < highest {
+			names = append(names, string(m.ID))
+		}
+	}
+	return slices.Min(levels), strings.Join(names, " ")
 }
 
 // levelOf is the highest level of a node that says it is told, or of one whose

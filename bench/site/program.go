@@ -18,9 +18,12 @@ const mainPackage = "github.com/blockstored/blockstored/cmd/blockstored"
 // Program is the path of a built blockstored.
 type Program string
 
-// Build compiles the program into the folder dir, without cgo, as it ships.
-// The working folder must be inside the repository.
-func Build(ctx context.Context, dir string) (Program, error) { return build(ctx, dir, "CGO_ENABLED=0") }
+// Build compiles the program into the folder dir, without cgo, as it ships, unless
+// further flags of go build say otherwise. The working folder must be inside the
+// repository.
+func Build(ctx context.Context, dir string, flags ...string) (Program, error) {
+	return build(ctx, dir, "CGO_ENABLED=0", flags...)
+}
 
 // BuildRace compiles the program with the race detector, which needs cgo and
 // writes what it finds to the program's log; see [Site.Races].
