@@ -50,6 +50,12 @@ func (i *Instance) read(ctx context.Context, level string) (index uint64, stale 
 	return i.node.ReadBarrier(ctx, l)
 }
 
+// current waits until a change can be decided on what the catalog shows.
+func (i *Instance) current(ctx context.Context) (index uint64, err error) {
+	index, _, err = i.node.ReadBarrier(ctx, cluster.Current)
+	return index, err
+}
+
 // clusterStatus describes this node and the others it knows.
 func (i *Instance) clusterStatus(ctx context.Context) (rest.ClusterStatus, error) {
 	s := i.node.Stats()

@@ -39,15 +39,28 @@ func (i *Instance) settle(ctx context.Context) error {
 	return err
 }
 
+// decide waits until a change can be decided on what this node shows.
+func (i *Instance) decide(ctx context.Context) error {
+	if api.LevelOf(ctx) == api.Strong {
+		return i.settle(ctx)
+	}
+	_, err := i.current(ctx)
+	return err
+}
+
 // view runs fn on a state of the level that the caller wants.
 func (i *Instance) view(ctx context.Context, fn func(s *state) error) error {
-	err := i.settle(ctx)
-	if err == nil {
-		err = i.catalog.View(ctx, func(v *catalog.View) error {
-			return fn(&state{v, primary.NewOwners(v), make(map[bundle.ID]catalog.Bundle)})
-		})
+	if err := i.settle(ctx); err != nil {
+		return told(ctx, err)
 	}
-	return told(ctx, err)
+	return told(ctx, i.look(ctx, fn))
+}
+
+// look runs fn on the state as it is.
+func (i *Instance) look(ctx context.Context, fn func(s *state) error) error {
+	return i.catalog.View(ctx, func(v *catalog.View) error {
+		return fn(&state{v, primary.NewOwners(v), make(map[bundle.ID]catalog.Bundle)})
+	})
 }
 
 // told returns an error of the rooms as a host sees it.
@@ -94,7 +107,7 @@ func referenced(err error, field string, id bundle.ID) error {
 // finds here, so it waits as a read does: the change before it may have been
 // made through another node.
 func (i *Instance) keyed(ctx context.Context, method, object string) (context.Context, error) {
-	if err := i.settle(ctx); err != nil {
+	if err := i.decide(ctx); err != nil {
 		return ctx, told(ctx, err)
 	}
 	key, err := api.IdempotencyKey(ctx)

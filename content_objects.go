@@ -126,19 +126,25 @@ func (i *Instance) DeleteCollection(ctx context.Context, id bundle.ID) error {
 
 // ownCollection returns why a collection cannot be changed here.
 func (i *Instance) ownCollection(ctx context.Context, id bundle.ID) error {
-	return i.view(ctx, func(s *state) error {
-		_, err := primary.OwnCollection(s.View, id)
-		return err
-	})
+	err := i.decide(ctx)
+	if err == nil {
+		err = i.look(ctx, func(s *state) error {
+			_, err := primary.OwnCollection(s.View, id)
+			return err
+		})
+	}
+	return told(ctx, err)
 }
 
 // ownBundle returns a bundle that can be changed here.
 func (i *Instance) ownBundle(ctx context.Context, id bundle.ID) (b catalog.Bundle, err error) {
-	err = i.view(ctx, func(s *state) error {
-		b, err = primary.OwnBundle(s.View, id)
-		return err
-	})
-	return b, err
+	if err = i.decide(ctx); err == nil {
+		err = i.look(ctx, func(s *state) error {
+			b, err = primary.OwnBundle(s.View, id)
+			return err
+		})
+	}
+	return b, told(ctx, err)
 }
 
 // Bundles implements [api.Bundles].

@@ -156,7 +156,7 @@ func (i *Instance) newAPI(ctx context.Context) (*rest.API, error) {
 		MaxBody: i.cfg.Limits.MaxBody, MaxUploads: int(i.cfg.Limits.MaxUploads), MaxList: i.cfg.Limits.MaxList,
 		RequestsPerSecond: int(i.cfg.Limits.RequestsPerSecond), Burst: int(i.cfg.Limits.Burst), IdleTimeout: i.cfg.Limits.IdleTimeout,
 		Version: version, Revision: revision,
-		Read: i.read, Unready: i.unready, Nodes: nodes{i}, Peering: peering{i}, SyncStatus: i.replica.Status, Release: i.replica.Release, ClusterStatus: i.clusterStatus,
+		Read: i.read, Current: i.current, Unready: i.unready, Nodes: nodes{i}, Peering: peering{i}, SyncStatus: i.replica.Status, Release: i.replica.Release, ClusterStatus: i.clusterStatus,
 	}
 	if i.cfg.Gatherer != nil {
 		cfg.MetricsHandler = promhttp.HandlerFor(i.cfg.Gatherer, promhttp.HandlerOpts{})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // Kind says what a caller can do about an error. It maps to an HTTP status and
@@ -106,6 +107,23 @@ func (e *Error) With(key, value string) *Error {
 
 // Error returns the message.
 func (e *Error) Error() string { return e.Message }
+
+// Brief returns the message without what it says at its end of a cause that is
+// no *Error: such a text, of the system or of a library, may name what is nobody
+// else's business, like paths on this machine.
+func (e *Error) Brief() string {
+	if e.Err == nil {
+		return e.Message
+	}
+	said, ok := strings.CutSuffix(e.Message, ": "+e.Err.Error())
+	if !ok || said == "" {
+		return e.Message
+	}
+	if cause, ok := errors.AsType[*Error](e.Err); ok {
+		return said + ": " + cause.Brief()
+	}
+	return said
+}
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }

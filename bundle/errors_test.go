@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"testing"
 )
@@ -28,6 +29,25 @@ func TestEveryKindHasANameOfItsOwnAndAnErrorStatus(t *testing.T) {
 	}
 	if ParseKind("from the future") != KindOther || Kind(200).String() != "internal" || Kind(200).HTTPStatus() != 500 {
 		t.Error("an unknown kind is not internal")
+	}
+}
+
+func TestBriefLeavesOutForeignCauses(t *testing.T) {
+	path := &fs.PathError{Op: "write", Path: "/var/lib/secret", Err: io.ErrShortWrite}
+	inner := Errorf(KindUnavailable, "the disk failed; mend it: %w", path)
+	for _, c := range []struct {
+		err  *Error
+		want string
+	}{
+		{inner, "the disk failed; mend it"},
+		{Errorf(KindUnavailable, "unknown; retry: %w", inner), "unknown; retry: the disk failed; mend it"},
+		{Errorf(KindUnavailable, "unknown; retry: %w", fmt.Errorf("apply: %w", inner)), "unknown; retry: the disk failed; mend it"},
+		{Errorf(KindUnavailable, "retry"), "retry"},
+		{&Error{Kind: KindUnavailable, Message: "retry", Err: path}, "retry"},
+	} {
+		if got := c.err.Brief(); got != c.want {
+			t.Errorf("%v: %q", c.err, got)
+		}
 	}
 }
 

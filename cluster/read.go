@@ -25,6 +25,10 @@ const (
 	// Strong is Consistent with proof: a quorum confirms that the leader still
 	// leads. It fails where Consistent would be stale.
 	Strong
+	// Current is Consistent for who is about to decide a change: it waits a few
+	// election timeouts for a leader, and fails where Consistent would be stale.
+	// No client asks for it.
+	Current
 )
 
 // ParseLevel reads "local", "consistent" or "strong"; "" is Consistent.
@@ -40,7 +44,7 @@ func ParseLevel(s string) (Level, error) {
 	return 0, bundle.Errorf(bundle.KindInvalid, `%q is no consistency level; use "local", "consistent" or "strong"`, s)
 }
 
-// String returns the level's name on the wire.
+// String returns the level's name on the wire, where Current is Consistent.
 func (l Level) String() string {
 	switch l {
 	case Local:
@@ -88,7 +92,7 @@ func (n *Node) ReadBarrier(ctx context.Context, level Level) (index uint64, stal
 }
 
 // currentIndex returns what a read at level must wait for, from this node or the
-// leader. It asks again for a few election timeouts: Strong because there may be
+// leader. It asks again for a few election timeouts: Strong and Current because there may be
 // a leader soon, Consistent as long as this node hears of one.
 func (n *Node) currentIndex(ctx context.Context, level Level) (uint64, error) {
 	patience := time.NewTimer(n.patience)

@@ -153,7 +153,7 @@ func reply(w http.ResponseWriter, index uint64, answer []byte) {
 func refuse(w http.ResponseWriter, err error) {
 	p := problem{Kind: bundle.KindOf(err).String(), Message: err.Error()}
 	if e, ok := errors.AsType[*bundle.Error](err); ok {
-		p.Fields = e.Fields
+		p.Message, p.Fields = e.Brief(), e.Fields
 	}
 	status := bundle.KindOf(err).HTTPStatus()
 	if _, ok := errors.AsType[elsewhere](err); ok || errors.Is(err, errStopped) {

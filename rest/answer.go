@@ -116,7 +116,13 @@ func (x *exchange) refusalOf(err error) *refusal {
 	if e.Kind == bundle.KindReadOnly {
 		return x.refuseReadOnly(e.Message, primaryInfo{Name: e.Fields["primary_name"], URL: e.Fields["primary_url"]})
 	}
-	return refuse(e.Kind, e.Kind.HTTPStatus(), e.Message)
+	if e.Kind.HTTPStatus() < http.StatusInternalServerError {
+		return refuse(e.Kind, e.Kind.HTTPStatus(), e.Message)
+	}
+	if e.Brief() != e.Message {
+		x.log.Warn("rest: a request was refused", "id", x.requestID, "method", x.r.Method, "route", x.rt.pattern, "error", err)
+	}
+	return refuse(e.Kind, e.Kind.HTTPStatus(), e.Brief())
 }
 
 // fault is the answer to what should not have happened.

@@ -81,6 +81,10 @@ type Config struct {
 	// that a consistent read could not be had. KindInvalid for another level.
 	// Nil: the catalog as it is.
 	Read func(ctx context.Context, level string) (index uint64, stale bool, err error)
+	// Current waits until a change can be decided on what the catalog shows, and
+	// returns the index that it shows at least: a change that is refused for what
+	// an old state shows would be refused for good. Nil: as Read.
+	Current func(ctx context.Context) (index uint64, err error)
 	// Unready returns why this node should get no requests beside a catalog that
 	// does not answer, without waiting for anything; nil: nothing else counts.
 	Unready func() []Reason

@@ -144,8 +144,11 @@ func (x *exchange) authenticate() error {
 	token, err := x.cfg.Tokens.Authenticate(x.r.Context(), key)
 	if bundle.IsKind(err, bundle.KindUnauthorized) {
 		// It may have been made through another node a moment ago.
-		if _, stale, readErr := x.read(x.r.Context(), ""); readErr == nil && !stale {
+		switch _, stale, readErr := x.read(x.r.Context(), ""); {
+		case readErr == nil && !stale:
 			token, err = x.cfg.Tokens.Authenticate(x.r.Context(), key)
+		case x.r.Context().Err() == nil:
+			err = bundle.Errorf(bundle.KindUnavailable, "This node does not know the token, and cannot find out now whether it is a new one; retry in a moment.")
 		}
 	}
 	if err != nil {
@@ -155,13 +158,21 @@ func (x *exchange) authenticate() error {
 	return nil
 }
 
-// barrier waits until this node may answer at the level asked for.
+// barrier waits until this node may answer at the level asked for, and decide a
+// change whatever was asked for.
 func (x *exchange) barrier() error {
 	level := x.r.Header.Get(headerConsistency)
 	if level == "" {
 		level = queryOf(x.r)["consistency"]
 	}
-	index, stale, err := x.read(x.r.Context(), level)
+	read := x.read
+	switch level {
+	case "", "consistent", "local":
+		if x.changes() && x.cfg.Current != nil {
+			read = x.current
+		}
+	}
+	index, stale, err := read(x.r.Context(), level)
 	if err != nil {
 		return err
 	}
@@ -170,6 +181,21 @@ func (x *exchange) barrier() error {
 		x.w.Header().Set(headerStale, "true")
 	}
 	return nil
+}
+
+// changes reports whether the request is to change something.
+func (x *exchange) changes() bool {
+	switch x.r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return false
+	}
+	return true
+}
+
+// current reads at the level of who decides a change.
+func (a *API) current(ctx context.Context, _ string) (index uint64, stale bool, err error) {
+	index, err = a.cfg.Current(ctx)
+	return index, false, err
 }
 
 func (a *API) read(ctx context.Context, level string) (index uint64, stale bool, err error) {
