@@ -62,6 +62,7 @@ type Node struct {
 	questions  [2]questions[uint64] // to the leader, by whether a quorum must confirm
 	rounds     questions[uint64]    // to the voters, see askVoters
 	voters     voters
+	flights    flights
 	asking     context.Context // ends when no question is put and no copy moves any more
 	stopAsking context.CancelFunc
 	calls      callGroup // goroutines that wait for an answer of raft
@@ -274,6 +275,13 @@ func (n *Node) run(config Config) {
 		defer n.raft.DeregisterObserver(observer)
 		n.observe(observations)
 	})
+	changes := make(chan raft.Observation, 1) // one says that the leader is another, more say no more
+	follower := raft.NewObserver(changes, false, ofLeader)
+	n.raft.RegisterObserver(follower)
+	n.loops.Go(func() {
+		defer n.raft.DeregisterObserver(follower)
+		n.followLeader(changes)
+	})
 	n.unhook = n.metrics.OnScrape(n.measure)
 	n.WhileLeader(func(ctx context.Context, _ Leader) { n.announce(ctx) })
 	n.WhileLeader(func(ctx context.Context, _ Leader) { n.promote(ctx) })
@@ -326,6 +334,9 @@ func (n *Node) watchFaults(onFatal func(error)) {
 func (n *Node) Close() error { return n.close() }
 
 func (n *Node) shutdown() error {
+	if n.raft.State() == raft.Leader && n.otherVoters() > 0 && n.fsm.failed() == nil {
+		n.lease.handOver() // while this node still serves
+	}
 	close(n.closing)
 	err := n.halt()
 	n.loops.Wait()
@@ -338,9 +349,6 @@ func (n *Node) shutdown() error {
 // without an answer when it shuts down, so whoever waits for one is let out
 // first, while raft still answers.
 func (n *Node) stopRaft() error {
-	if n.raft.State() == raft.Leader && n.otherVoters() > 0 && n.fsm.failed() == nil {
-		n.lease.handOver() // while this node still serves
-	}
 	n.calls.refuse()
 	n.stopAsking()
 	n.leadership.end() // before another node's work begins

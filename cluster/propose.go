@@ -97,7 +97,10 @@ func (n *Node) proposeOnce(ctx context.Context, data []byte) (catalog.Result, er
 // forward lets the leader propose a command. This node has applied it, too,
 // when forward returns its result.
 func (n *Node) forward(ctx context.Context, leader raft.ServerID, data []byte) (catalog.Result, error) {
-	answer, index, err := n.peers.call(ctx, leader, http.MethodPost, callPropose, data)
+	flying, end := n.flights.begin(ctx, leader)
+	defer end()
+	n.endFlights() // it may have been lost just before
+	answer, index, err := n.peers.call(flying, leader, http.MethodPost, callPropose, data)
 	if err != nil {
 		return catalog.Result{}, forwardError(err)
 	}
@@ -141,7 +144,9 @@ func (n *Node) proposeHere(ctx context.Context, data []byte) (catalog.Result, ui
 		response any
 		index    uint64
 	}
-	a, err, ended := call(ctx, &n.calls, func() (applied, error) {
+	flying, end := n.flights.begin(ctx, n.id)
+	defer end()
+	a, err, ended := call(flying, &n.calls, func() (applied, error) {
 		future := n.raft.Apply(data, wait)
 		if err := future.Error(); err != nil {
 			return applied{}, err

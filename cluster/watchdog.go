@@ -31,6 +31,7 @@ func (n *Node) watchDisk() {
 		return // nobody else can
 	}
 	n.leadership.lose() // first: from now on another may lead
+	n.flights.end(errDiskStopped, func(leader raft.ServerID) bool { return leader == n.id })
 	_ = n.calls.start(n.makeRoom)
 }
 

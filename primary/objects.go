@@ -132,7 +132,11 @@ func (p *Primary) CreateDraft(ctx context.Context, n NewDraft) (catalog.Draft, e
 	if err != nil {
 		return catalog.Draft{}, err
 	}
-	return look(ctx, p, made(r, id), (*catalog.View).Draft)
+	d, err := look(ctx, p, made(r, id), (*catalog.View).Draft)
+	if bundle.IsKind(err, bundle.KindNotFound) { // it was made, and somebody has deleted it since
+		return catalog.Draft{ID: made(r, id), Bundle: n.Bundle, Name: n.Name, Revision: r.Revision, Created: r.Time, Updated: r.Time}, nil
+	}
+	return d, err
 }
 
 // DeleteDraft forgets a draft and what was staged in it. Versions stay.

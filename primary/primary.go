@@ -16,8 +16,9 @@ import (
 // catalog of this process. A refusal is in Result.Err, not in err. An err with
 // the field outcome=unknown means that the command may or may not take effect
 // later; proposing the same command again is then right, since its request id
-// makes it happen once. After any other err it has no effect. Propose is called
-// from many goroutines.
+// makes it happen once. Propose has done that itself for as long as a new leader
+// may take. After any other err it has no effect. Propose is called from many
+// goroutines.
 type Proposer interface {
 	Propose(ctx context.Context, cmd catalog.Command) (catalog.Result, error)
 }

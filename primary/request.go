@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
-	"time"
 
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
@@ -55,49 +53,14 @@ func (p *Primary) proposeAside(ctx context.Context, body catalog.Body) (catalog.
 	return p.send(ctx, catalog.NewCommand(p.now(), body))
 }
 
-// The waits between proposals whose outcome is unknown, in which a new leader
-// is found. After the last the caller is told.
-var unknownBackoff = [...]time.Duration{
-	20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second,
-}
-
-// send proposes cmd until its outcome is known. A refusal is an error. Once a
-// proposal went astray, an error that only says that a later one was not taken
-// does not settle what became of the first: it is tried again, and what the
-// caller is told in the end has the field outcome=unknown.
+// send proposes cmd. A refusal is an error. What the proposer could not find out
+// in its time is told as it says, with the field outcome=unknown.
 func (p *Primary) send(ctx context.Context, cmd catalog.Command) (catalog.Result, error) {
-	var unknown error
-	for try := 0; ; try++ {
-		r, err := p.proposer.Propose(ctx, cmd)
-		switch {
-		case err == nil && r.Err != nil:
-			return r, r.Err
-		case err == nil:
-			return r, nil
-		case field(err, "outcome") == "unknown":
-			unknown = err
-		case unknown == nil:
-			return catalog.Result{}, err
-		}
-		if try == len(unknownBackoff) {
-			return catalog.Result{}, unknown
-		}
-		p.log.Debug("primary: proposing again, the outcome is unknown", "kind", cmd.Body.CommandKind(), "error", err)
-		if err := wait(ctx, unknownBackoff[try]); err != nil {
-			return catalog.Result{}, errors.Join(unknown, err)
-		}
+	r, err := p.proposer.Propose(ctx, cmd)
+	if err == nil && r.Err != nil {
+		err = r.Err
 	}
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return r, err
 }
 
 // field returns a field of the first *bundle.Error in err's chain.
