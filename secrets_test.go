@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,6 +22,8 @@ import (
 
 	"github.com/blockstored/blockstored/access"
 	"github.com/blockstored/blockstored/api"
+	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/storage/s3/s3test"
 )
 
 // book is what was logged.
@@ -113,8 +118,8 @@ func (o *observed) ask(method, target, auth, key, body string, want int) string 
 	return string(text)
 }
 
-// clean looks for every secret in what was logged, also as a URL has it and in
-// base64.
+// clean looks for every secret in what was logged, also as a URL has it, in
+// base64 and in hexadecimal.
 func (o *observed) clean() {
 	o.t.Helper()
 	text := o.log.String()
@@ -122,6 +127,7 @@ func (o *observed) clean() {
 		for _, form := range []string{
 			secret, url.QueryEscape(secret), access.HashToken(secret).String(),
 			base64.StdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret)),
+			hex.EncodeToString([]byte(secret)),
 		} {
 			if secret == "" || strings.Contains(text, form) {
 				o.t.Errorf("%s (%q) is in the log", what, secret)
@@ -279,4 +285,77 @@ func (o *observed) peerWith() {
 			o.t.Fatalf("nothing was followed: %+v, %v", sync, err)
 		}
 	}
+}
+
+// What makes a node one of an instance, and the keys that it is given, stay out of
+// the logs of both sides, whether it is let in or not.
+func TestNoSecretOfNodesIsEverLogged(t *testing.T) {
+	s := s3test.Start(t)
+	o := &observed{t: t, log: &book{}, secrets: map[string]string{"the bucket's key": s.SecretAccessKey}}
+	log := slog.New(slog.NewJSONHandler(o.log, &slog.HandlerOptions{Level: slog.LevelDebug - 4, AddSource: true}))
+	bucket := s.NewBucket()
+	start := func(name, join string) (*Instance, error) {
+		cfg := DefaultConfig(t.TempDir())
+		cfg.Listen, cfg.Peer.Listen, cfg.Logger = "", "", log
+		cfg.Cluster.Node, cfg.Cluster.Listen, cfg.Cluster.Join = name, "127.0.0.1:0", join
+		cfg.Storage.Driver = "s3"
+		cfg.Storage.S3 = S3Config{
+			Endpoint: s.Endpoint, Bucket: bucket, Region: "us-east-1", AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey,
+		}
+		inst, err := Open(t.Context(), cfg)
+		if err == nil {
+			t.Cleanup(func() {
+				if err := inst.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		return inst, err
+	}
+	one, err := start("n1", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	invitation, err := one.InviteNode(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.secrets["the join token"] = invitation.Token
+	o.secrets["the join token's signature"] = invitation.Token[5:45]
+	o.secretsOfNodes(one)
+	for _, name := range []string{"n1", "n2"} {
+		if _, err := start(name, invitation.Token); (name == "n1") != bundle.IsKind(err, bundle.KindConflict) {
+			t.Errorf("%s joins: %v", name, err)
+		}
+	}
+	text := o.log.String()
+	for _, what := range []string{"let a node join", "did not let a node join"} {
+		if !strings.Contains(text, what) {
+			t.Errorf("the log does not say %q: this test looks at nothing", what)
+		}
+	}
+	o.clean()
+}
+
+// secretsOfNodes takes note of the keys that all nodes have.
+func (o *observed) secretsOfNodes(inst *Instance) {
+	o.t.Helper()
+	key, err := os.ReadFile(inst.folder.join(access.KeyFile))
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	o.secrets["the instance's key"] = string(key)
+	for what, name := range map[string]string{"the key of invitations": access.SecretClusterJoinKey, "the authority": access.SecretClusterAuthority} {
+		secret, err := inst.openSecret(o.t.Context(), name)
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		o.secrets[what] = string(secret)
+	}
+	_, rest := pem.Decode([]byte(o.secrets["the authority"]))
+	block, _ := pem.Decode(rest)
+	if block == nil || block.Type != pemKey {
+		o.t.Fatal("the authority has no key")
+	}
+	o.secrets["the authority's key"] = string(block.Bytes)
 }

@@ -70,9 +70,12 @@ func (n *Node) replaced(ctx context.Context, id, address string) (gone []string,
 		case string(m.ID) == id:
 			gone = append(gone, id) // raft must not see its address change, see AddVoter
 		case err == nil && other.name == who.name:
-			if _, err := n.healthOf(ctx, m.ID); err == nil {
+			if n.answers(ctx, m.ID) {
 				return nil, false, bundle.Errorf(bundle.KindConflict,
 					"%s runs as %s: give this node another name, or stop that one", who.name, m.ID)
+			}
+			if err := ctx.Err(); err != nil { // then it was not asked
+				return nil, false, bundle.Errorf(bundle.KindUnavailable, "the node that asks to join did not wait: %w", err)
 			}
 			gone = append(gone, string(m.ID))
 		case string(m.Address) == address:

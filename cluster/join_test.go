@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -72,6 +73,31 @@ func TestNodeThatLostItsDiskIsAnother(t *testing.T) {
 	if !has(t, n, "before", "x") || !has(t, n, "meanwhile", "x") {
 		t.Error("it has not everything")
 	}
+}
+
+// A node is not gone because it knows no members yet, nor because the one that
+// asks for its name does not wait for the answer.
+func TestNameOfANodeThatReceivesItsCopyIsTaken(t *testing.T) {
+	t.Parallel()
+	c := clustertest.Start(t, clustertest.Options{Configure: patient})
+	leader := c.Leader()
+	n := c.New()
+	n.Start()
+	n.Disk().Freeze() // so that it has no log, and no members
+	c.Join(n)
+	if err := leader.Live().Join(within(t, 30*time.Second), "n2-9", "127.0.0.1:1"); !bundle.IsKind(err, bundle.KindConflict) {
+		t.Errorf("its name: %v", err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := leader.Live().Join(gone, "n2-9", "127.0.0.1:1"); !bundle.IsKind(err, bundle.KindUnavailable) {
+		t.Errorf("its name, without waiting: %v", err)
+	}
+	if memberOf(leader, n.ID()) == nil {
+		t.Error("it is no member any more")
+	}
+	n.Disk().Thaw()
+	c.Eventually("it votes", func() bool { m := memberOf(leader, n.ID()); return m != nil && m.Voter })
 }
 
 // The one that is killed stays while three are needed, and goes when a fourth

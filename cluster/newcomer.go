@@ -51,8 +51,14 @@ type Welcome struct {
 // newcomers serves the nodes that ask to be let in, who have proven nothing.
 func (n *Node) newcomers(ln net.Listener, welcome func(context.Context, Newcomer) (Welcome, error)) *server {
 	slots := make(chan struct{}, maxNewcomers)
+	var said complaints
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+callNewcomer, func(w http.ResponseWriter, r *http.Request) {
+		who, err := readNewcomer(w, r) // before it takes anything that others wait for
+		if err != nil {
+			refuse(w, err)
+			return
+		}
 		select {
 		case slots <- struct{}{}:
 			defer func() { <-slots }()
@@ -65,8 +71,9 @@ func (n *Node) newcomers(ln net.Listener, welcome func(context.Context, Newcomer
 			return
 		}
 		defer n.calls.leave()
-		answer, err := n.letIn(w, r, welcome)
+		answer, err := n.letIn(r.Context(), who, welcome)
 		if err != nil {
+			n.logger.Log(r.Context(), said.level(err.Error(), n.now()), "did not let a node join", "node", who.Node, "address", who.Address, "error", err)
 			refuse(w, err)
 			return
 		}
@@ -84,29 +91,41 @@ func (n *Node) newcomers(ln net.Listener, welcome func(context.Context, Newcomer
 	return s
 }
 
-// letIn checks a newcomer, makes it a member, and returns its welcome.
-func (n *Node) letIn(w http.ResponseWriter, r *http.Request, welcome func(context.Context, Newcomer) (Welcome, error)) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(r.Context(), n.rpcLimit)
-	defer cancel()
-	var who Newcomer
+// readNewcomer reads a request to join, and refuses what cannot be a node.
+func readNewcomer(w http.ResponseWriter, r *http.Request) (who Newcomer, err error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxNewcomer))
 	if err == nil {
 		err = json.Unmarshal(body, &who)
 	}
 	if err != nil {
-		return nil, bundle.Errorf(bundle.KindInvalid, "the request to join is not understood: %w", err)
+		return who, bundle.Errorf(bundle.KindInvalid, "the request to join is not understood: %w", err)
 	}
 	if err := CheckAddress(who.Address); err != nil {
-		return nil, err
+		return who, err
+	}
+	if _, err := parseNode(who.Node); err != nil {
+		return who, err
 	}
 	if c, ok := r.Context().Value(peerKey{}).(*nodeConn); ok && c.proven && c.peer != nodeName(who.Node) {
-		return nil, bundle.Errorf(bundle.KindForbidden, "the certificate is of node %s, and the node that asks to join is called %s: give it a certificate with its name (cluster.tls_cert), or the name in it (cluster.node)",
+		return who, bundle.Errorf(bundle.KindForbidden, "the certificate is of node %s, and the node that asks to join is called %s: give it a certificate with its name (cluster.tls_cert), or the name in it (cluster.node)",
 			c.peer, nodeName(who.Node))
 	}
+	return who, nil
+}
+
+// letIn checks a newcomer, makes it a member, and returns its welcome.
+func (n *Node) letIn(ctx context.Context, who Newcomer, welcome func(context.Context, Newcomer) (Welcome, error)) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, n.rpcLimit)
+	defer cancel()
 	answer, err := welcome(ctx, who)
 	if err != nil {
-		n.logger.Warn("refused a node that asked to join", "node", who.Node, "address", who.Address, "error", err)
 		return nil, err
+	}
+	for _, m := range n.servers() {
+		// A member that moved says so as a member; this one has proven nothing.
+		if string(m.ID) == who.Node && string(m.Address) != who.Address && n.answers(ctx, m.ID) {
+			return nil, bundle.Errorf(bundle.KindConflict, "node %s runs at %s: a copy of its data folder cannot join; begin with an empty one", m.ID, m.Address)
+		}
 	}
 	if err := n.join(ctx, who.Node, who.Address, levelOf(who.Level)); err != nil {
 		return nil, err
@@ -189,7 +208,7 @@ func askNode(ctx context.Context, at string, i Invitation, body []byte, security
 		if e, ok := errors.AsType[*bundle.Error](err); ok && e.Kind == bundle.KindForbidden {
 			return w, bundle.Errorf(bundle.KindForbidden, "%s is not a node of the instance that the join token is of: %w", at, e)
 		}
-		if isRefusal(err) {
+		if security.GetClientCertificate != nil && isRefusal(err) {
 			return w, bundle.Errorf(bundle.KindForbidden, "%s does not accept this node's certificate; its log says why: %w", at, err)
 		}
 		return w, bundle.Errorf(bundle.KindUnavailable, "ask %s to join: %w", at, err)

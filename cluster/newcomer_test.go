@@ -85,6 +85,11 @@ func TestNodeJoinsByInvitation(t *testing.T) {
 		t.Errorf("removed twice: %v", err)
 	}
 	// A name that is in use is not given away.
+	// Nor is its id, to a copy of its data folder that listens elsewhere.
+	who.Address = "127.0.0.1:1"
+	if _, err := AskToJoin(t.Context(), who, nil, time.Now); !bundle.IsKind(err, bundle.KindConflict) || !strings.Contains(err.Error(), "n2-1 runs at") {
+		t.Errorf("an id that runs: %v", err)
+	}
 	who.Node = "n2-2"
 	if _, err := AskToJoin(t.Context(), who, nil, time.Now); !bundle.IsKind(err, bundle.KindConflict) {
 		t.Errorf("a name that runs: %v", err)

@@ -62,7 +62,7 @@ func newStreamLayer(ln net.Listener, c layerConfig) streamLayer {
 	}
 	l := &netLayer{
 		layerConfig: c, ln: ln, addr: ln.Addr(), open: map[*nodeConn]struct{}{},
-		greetings: make(chan struct{}, maxGreetings), guests: make(chan struct{}, maxGuests), closed: make(chan struct{}),
+		guests: make(chan struct{}, maxGuests), closed: make(chan struct{}),
 	}
 	if c.advertise != "" {
 		l.addr = address(c.advertise)
@@ -88,17 +88,16 @@ type netLayer struct {
 	addr                 net.Addr
 	raftConns, callConns *queue
 	newConns             *queue
-	greetings            chan struct{}
+	greetings            greetings
+	complaints           complaints
 	guests               chan struct{}
 	loops                sync.WaitGroup
 	closed               chan struct{}
 
-	mu         sync.Mutex
-	open       map[*nodeConn]struct{}
-	severed    bool
-	complaint  string // the last about a certificate
-	complained time.Time
-	closing    sync.Once
+	mu      sync.Mutex
+	open    map[*nodeConn]struct{}
+	severed bool
+	closing sync.Once
 }
 
 func (l *netLayer) Addr() net.Addr            { return l.addr }
@@ -130,9 +129,8 @@ func (l *netLayer) accept() {
 		}
 		wait = 0
 		c := l.track(conn)
-		select {
-		case l.greetings <- struct{}{}:
-		default:
+		leave, ok := l.greetings.enter(conn.RemoteAddr())
+		if !ok {
 			c.Close()
 			continue
 		}
@@ -141,7 +139,7 @@ func (l *netLayer) accept() {
 			if bundle.IsKind(err, bundle.KindForbidden) {
 				c.linger()
 			}
-			<-l.greetings
+			leave()
 			if err == nil {
 				err = l.deliver(c)
 			}
@@ -158,11 +156,7 @@ func (l *netLayer) accept() {
 func (l *netLayer) refused(from net.Addr, err error) {
 	level := slog.LevelDebug
 	if bundle.IsKind(err, bundle.KindForbidden) {
-		l.mu.Lock()
-		if now := time.Now(); err.Error() != l.complaint || now.Sub(l.complained) > time.Minute {
-			l.complaint, l.complained, level = err.Error(), now, slog.LevelWarn
-		}
-		l.mu.Unlock()
+		level = l.complaints.level(err.Error(), time.Now())
 	}
 	l.logger.Log(context.Background(), level, "refused a connection of a node", "from", from, "error", err)
 }

@@ -176,10 +176,12 @@ func TestRenewedCertificateNeedsNoRestart(t *testing.T) {
 	}
 }
 
+// One host can hold connections that say nothing, and not all there is room for.
 func TestSilentConnectionsKeepNobodyWaiting(t *testing.T) {
 	b := layerOf(t, "n2-1", nil, nil)
-	for range maxGreetings / 2 {
-		conn, err := net.Dial("tcp", b.addr.String())
+	silent := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	for range 2 * maxGreetings {
+		conn, err := silent.Dial("tcp", b.addr.String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,6 +190,52 @@ func TestSilentConnectionsKeepNobodyWaiting(t *testing.T) {
 	from := layerOf(t, "n1-1", nil, map[raft.ServerID]string{"n2-1": b.addr.String()})
 	if got, err := reaches(t, from, "n2-1", streamRaft); got != "rn2-1" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestGreetingsAreBounded(t *testing.T) {
+	var g greetings
+	var leaves []func()
+	enter := func(host string) bool {
+		leave, ok := g.enter(&net.TCPAddr{IP: net.ParseIP(host), Port: 1 + len(leaves)})
+		if ok {
+			leaves = append(leaves, leave)
+		}
+		return ok
+	}
+	for k := range maxGreetingsFrom + 1 {
+		if got := enter("10.0.0.1"); got != (k < maxGreetingsFrom) {
+			t.Errorf("connection %d of one host: %v", k, got)
+		}
+	}
+	for k := range maxGreetings - maxGreetingsFrom + 1 {
+		if got := enter("10.0.0.2"); got != (k < maxGreetings-maxGreetingsFrom) {
+			t.Errorf("connection %d of another host: %v", k, got)
+		}
+	}
+	for _, leave := range leaves {
+		leave()
+	}
+	if g.all != 0 || len(g.hosts) != 0 {
+		t.Errorf("after all have left: %d, %v", g.all, g.hosts)
+	}
+}
+
+func TestComplaintsAreBounded(t *testing.T) {
+	var c complaints
+	now := time.Unix(1_800_000_000, 0)
+	for _, s := range []struct {
+		after time.Duration
+		why   string
+		aloud bool
+	}{
+		{0, "a", true}, {0, "b", false}, {time.Second, "a", false}, {0, "b", true}, {59 * time.Second, "b", false},
+		{time.Second, "b", true}, {time.Second, "a", true},
+	} {
+		now = now.Add(s.after)
+		if got := c.level(s.why, now) == slog.LevelWarn; got != s.aloud {
+			t.Errorf("%s at %s: %v", s.why, now.UTC().Format(time.TimeOnly), got)
+		}
 	}
 }
 
