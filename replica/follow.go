@@ -33,7 +33,7 @@ type follower struct {
 	mu     sync.Mutex
 	cancel context.CancelFunc // ends the wait that is going on, nil for none
 	poked  bool               // somebody poked while nothing waited
-	seen   string             // what of the peer's row ends a wait
+	seen   string             // what of the peer's row ends a wait when it changes
 }
 
 func newFollower(cfg Config, p catalog.Peer) *follower {
@@ -69,6 +69,14 @@ func (f *follower) refresh(p catalog.Peer) {
 	if changed {
 		f.poke()
 	}
+}
+
+// sees takes note of the row that a round goes by: what differs from it ends the
+// wait, also an alarm that was raised and cleared between two looks of the manager.
+func (f *follower) sees(p catalog.Peer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen = interest(p)
 }
 
 // poke ends the wait that is going on, or the next one.
@@ -137,6 +145,7 @@ func (f *follower) step(ctx context.Context) error {
 		return err
 	}
 	f.live.row(peer)
+	f.sees(peer)
 	frozen, stopped := standing(peer)
 	switch {
 	case len(peer.Subscriptions) == 0:
