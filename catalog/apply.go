@@ -175,6 +175,8 @@ func (a *applier) apply(body Body) error {
 		return a.purge(b)
 	case RaiseLevel:
 		return a.raiseLevel(b)
+	case BeginGeneration:
+		return a.beginGeneration(b)
 	case CreateCollection:
 		return a.createCollection(b)
 	case UpdateCollection:

@@ -2,9 +2,11 @@ package catalog
 
 import (
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/blockstored/blockstored/bundle"
+	"github.com/blockstored/blockstored/publog"
 )
 
 func (a *applier) initInstance(b InitInstance) error {
@@ -30,6 +32,22 @@ func (a *applier) updateInstance(b UpdateInstance) error {
 		return err
 	}
 	return a.run(`UPDATE instance SET name = ?, descriptor = ?`, b.Name, orEmpty(b.Descriptor))
+}
+
+func (a *applier) beginGeneration(b BeginGeneration) error {
+	self, err := instanceOf(a.session)
+	if err != nil {
+		return err
+	}
+	if b.Number <= self.Generation || b.Number > math.MaxInt64 {
+		return bundle.Errorf(bundle.KindConflict, "this instance is at generation %d; %d cannot follow it", self.Generation, b.Number)
+	}
+	if _, _, err := a.publish(0, publog.Record{
+		Kind: publog.RecordGeneration, Owner: bundle.Owner{Epoch: 1}, Generation: &publog.GenerationBody{Number: b.Number, Reason: b.Reason},
+	}); err != nil {
+		return err
+	}
+	return a.run(`UPDATE instance SET generation = ?`, clamp(b.Number))
 }
 
 func (a *applier) putSecret(name string, sealed []byte) error {

@@ -14,6 +14,7 @@ const (
 	KindPutSecret        Kind = 3
 	KindPurge            Kind = 4
 	KindRaiseLevel       Kind = 5
+	KindBeginGeneration  Kind = 6
 	KindCreateCollection Kind = 10
 	KindUpdateCollection Kind = 11
 	KindDeleteCollection Kind = 12
@@ -100,6 +101,14 @@ type Purge struct{ Limit int }
 // proposes it, once every node of the cluster has said that it understands
 // Level; a node that does not stops. Of level 2.
 type RaiseLevel struct{ Level uint64 }
+
+// BeginGeneration begins a later generation of the instance, after it was
+// recovered, and appends the record that says so. Number must be higher than
+// the present one (KindConflict otherwise). Of level 2.
+type BeginGeneration struct {
+	Number uint64
+	Reason string // for people, in the record
+}
 
 // CreateCollection appends a collection record to the log.
 type CreateCollection struct {

@@ -15,6 +15,9 @@ func (Purge) CommandKind() Kind { return KindPurge }
 // CommandKind returns [KindRaiseLevel].
 func (RaiseLevel) CommandKind() Kind { return KindRaiseLevel }
 
+// CommandKind returns [KindBeginGeneration].
+func (BeginGeneration) CommandKind() Kind { return KindBeginGeneration }
+
 // CommandKind returns [KindCreateCollection].
 func (CreateCollection) CommandKind() Kind { return KindCreateCollection }
 

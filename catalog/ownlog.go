@@ -255,3 +255,19 @@ func (v *View) RecordsOf(subject bundle.ID, from int64, limit int) ([]Record, er
 const recordsOfQuery = recordColumns + ` WHERE r.subject =
  coalesce((SELECT id FROM bundles WHERE uuid = ?1), (SELECT id FROM collections WHERE uuid = ?1))
  AND r.id >= ?2 ORDER BY r.id LIMIT +?3`
+
+// GenerationRecord returns the record below size that began this instance's
+// present generation, KindNotFound in the first one.
+func (v *View) GenerationRecord(size int64) (Record, error) {
+	rs, err := collect(v.session, generationQuery, []any{size, int64(publog.RecordGeneration)}, scanRecord)
+	if err == nil && len(rs) == 0 {
+		err = bundle.Errorf(bundle.KindNotFound, "no record in the log begins a generation")
+	}
+	if err != nil {
+		return Record{}, err
+	}
+	return rs[0], nil
+}
+
+// Records of the instance itself have no subject, and are few.
+const generationQuery = recordColumns + ` WHERE r.subject = 0 AND r.id < ?1 AND r.kind = ?2 ORDER BY r.id DESC LIMIT 1`

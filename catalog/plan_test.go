@@ -30,6 +30,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		"draft state":  draftStateQuery,
 		"records":      recordColumns + ` WHERE r.id >= ? ORDER BY r.id LIMIT +?`,
 		"records of":   recordsOfQuery,
+		"generation":   generationQuery,
 		"overlay":      overlayQuery,
 		"dependents":   dependentsQuery,
 		"borrowers":    borrowersQuery,

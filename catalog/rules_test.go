@@ -272,6 +272,43 @@ func TestTheLogIsATreeOfAllThatWasPublished(t *testing.T) {
 	}
 }
 
+func TestAGenerationBeginsWithItsRecord(t *testing.T) {
+	s := newSite(t)
+	s.bundleIn("one")
+	before := read(s, (*View).LogSize)
+	sign := func(generation uint64, size, issued int64) Checkpoint {
+		var root tlog.Hash
+		s.view(func(v *View) (err error) {
+			root, err = publog.Root(size, v.LogReader())
+			return err
+		})
+		return Checkpoint{Note: []byte("note"), Generation: generation, Size: size, Root: bundle.Digest(root), Issued: issued}
+	}
+	s.must(sign(1, before, 10))
+	fails(s, bundle.KindNotFound, func(v *View) (Record, error) { return v.GenerationRecord(before) })
+	for _, n := range []uint64{0, 1, 1 << 63} {
+		s.refused(BeginGeneration{Number: n}, bundle.KindConflict, "")
+	}
+	s.must(BeginGeneration{Number: 3, Reason: "recovered"})
+	s.refused(BeginGeneration{Number: 3}, bundle.KindConflict, "")
+	if i := read(s, (*View).Instance); i.Generation != 3 {
+		t.Errorf("%+v", i)
+	}
+	rec := read(s, func(v *View) (Record, error) { return v.GenerationRecord(before + 1) })
+	r, err := publog.DecodeRecord(rec.Body)
+	if err != nil || rec.Index != before || rec.Subject != (bundle.ID{}) || r.Generation.Number != 3 || r.Generation.Reason != "recovered" {
+		t.Errorf("%+v, %+v, %v", rec, r, err)
+	}
+	fails(s, bundle.KindNotFound, func(v *View) (Record, error) { return v.GenerationRecord(before) })
+	s.refused(sign(1, before+1, 11), bundle.KindConflict, "") // of the one that was given up
+	s.must(sign(3, before+1, 11))
+	s.must(BeginGeneration{Number: 4})
+	rec = read(s, func(v *View) (Record, error) { return v.GenerationRecord(before + 2) })
+	if rec.Index != before+1 {
+		t.Errorf("the newest is record %d", rec.Index)
+	}
+}
+
 func TestTokensEnd(t *testing.T) {
 	s := newSite(t)
 	make := func(name string, expires int64) CreateToken {

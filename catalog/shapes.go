@@ -36,6 +36,12 @@ func shapeRaiseLevel(c *codec, _ uint64, b *RaiseLevel) {
 	c.uint(&b.Level)
 }
 
+func shapeBeginGeneration(c *codec, _ uint64, b *BeginGeneration) {
+	c.array(2)
+	c.uint(&b.Number)
+	c.text(&b.Reason)
+}
+
 func shapeCreateCollection(c *codec, _ uint64, b *CreateCollection) {
 	c.array(2)
 	c.id(&b.ID)

@@ -102,6 +102,7 @@ var kinds = map[Kind]kindInfo{
 	KindPutSecret:        kind("PutSecret", shapePutSecret),
 	KindPurge:            kind("Purge", shapePurge),
 	KindRaiseLevel:       kind("RaiseLevel", shapeRaiseLevel).at(2),
+	KindBeginGeneration:  kind("BeginGeneration", shapeBeginGeneration).at(2),
 	KindCreateCollection: kind("CreateCollection", shapeCreateCollection),
 	KindUpdateCollection: kind("UpdateCollection", shapeUpdateCollection),
 	KindDeleteCollection: kind("DeleteCollection", shapeDeleteCollection),

@@ -75,7 +75,7 @@ func later() map[uint64][]Command {
 	fenced := sampleCommand(Purge{500})
 	fenced.Term = 1 << 33
 	return map[uint64][]Command{
-		2: {fenced, sampleCommand(RaiseLevel{2}), sampleCommand(DeleteDraft{idOf("a"), 7})},
+		2: {fenced, sampleCommand(RaiseLevel{2}), sampleCommand(DeleteDraft{idOf("a"), 7}), sampleCommand(BeginGeneration{2, "recovered"})},
 	}
 }
 
