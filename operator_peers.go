@@ -9,6 +9,7 @@ import (
 	"github.com/blockstored/blockstored/api"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/catalog"
+	"github.com/blockstored/blockstored/publog"
 	"github.com/blockstored/blockstored/replica"
 	"github.com/blockstored/blockstored/rest"
 )
@@ -135,6 +136,15 @@ func (i *Instance) Unsubscribe(ctx context.Context, peer string, s api.Selector)
 
 // ResumePeer implements [api.Peers].
 func (i *Instance) ResumePeer(ctx context.Context, peer, alarm string) error {
+	if alarm == "" || alarm == string(publog.AlarmRollback) {
+		p, err := i.findPeer(ctx, peer)
+		if err != nil {
+			return err
+		}
+		if err := i.replica.AcceptRecovery(ctx, p.ID); err != nil {
+			return told(ctx, err)
+		}
+	}
 	return i.onPeer(ctx, "ResumePeer", peer, func(id bundle.ID) catalog.Body { return catalog.ClearAlarms{Peer: id, Alarm: alarm} })
 }
 

@@ -69,7 +69,8 @@ type Peers interface {
 	// Unsubscribe ends a subscription. Copies stay.
 	Unsubscribe(ctx context.Context, peer string, s Selector) error
 	// ResumePeer ends an alarm of a peer, all of them if alarm is empty, so
-	// that intake goes on.
+	// that intake goes on. A ROLLBACK because the peer was recovered and lost
+	// history is accepted by that: its log is read anew, and copies stay.
 	ResumePeer(ctx context.Context, peer, alarm string) error
 	// ReleaseBundle has a bundle of a peer that was set aside tried again at
 	// once. For what was held back as a question, that is the answer: go on.

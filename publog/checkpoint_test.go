@@ -174,6 +174,11 @@ func TestCheckAdvanceNamesWhatIsWrong(t *testing.T) {
 		"shorter":                          {at(log, 20, 5), at(log, 15, 6), prove(log, 15, 20), "ROLLBACK"},
 		"shorter at the same instant":      {at(log, 20, 5), at(log, 15, 5), nil, "ROLLBACK"},
 		"shorter in a new generation":      {at(log, 20, 5), generation(3, at(log, 15, 6)), nil, "ROLLBACK"},
+		"another root, a new generation":   {at(log, 20, 5), generation(3, at(fork, 20, 6)), nil, "ROLLBACK"},
+		"forked and longer, a new one":     {at(log, 20, 5), generation(3, at(fork, 30, 6)), prove(fork, 20, 30), "ROLLBACK"},
+		"grown in a new one, unproven":     {at(log, 20, 5), generation(3, at(log, 30, 6)), nil, "ROLLBACK"},
+		"a new generation, earlier":        {at(log, 20, 5), generation(3, at(log, 30, 4)), prove(log, 20, 30), stale},
+		"shorter in a new one, earlier":    {at(log, 20, 5), generation(3, at(log, 15, 4)), nil, stale},
 		"an old generation, later":         {at(log, 20, 5), generation(1, at(log, 30, 6)), prove(log, 20, 30), "ROLLBACK"},
 		"an old generation, earlier":       {at(log, 20, 5), generation(1, at(log, 15, 4)), nil, stale},
 		"another root":                     {at(log, 20, 5), at(fork, 20, 6), nil, "FORK"},
@@ -205,6 +210,63 @@ func TestCheckAdvanceNamesWhatIsWrong(t *testing.T) {
 				wantAlarm(t, err, publog.Alarm(c.want))
 			}
 		})
+	}
+}
+
+func TestANewGenerationIsBegunByARecordOfItsLog(t *testing.T) {
+	entry := func(index int64, r publog.Record) publog.Entry {
+		body, err := r.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return publog.Entry{Index: index, Salt: publog.Salt{7}, Body: body}
+	}
+	begins := func(number uint64, owner bundle.ID) publog.Record {
+		return publog.Record{
+			Kind: publog.RecordGeneration, Owner: bundle.Owner{Instance: owner, Epoch: 1}, Time: 1,
+			Generation: &publog.GenerationBody{Number: number},
+		}
+	}
+	withdrawal := publog.Record{
+		Kind: publog.RecordWithdrawal, Subject: id(9), Owner: bundle.Owner{Instance: id(2), Epoch: 1}, Time: 1, Withdrawal: &publog.WithdrawalBody{},
+	}
+	good := entry(20, begins(3, id(2)))
+	for name, c := range map[string]struct {
+		entry *publog.Entry
+		known int64 // records that were verified before
+		spoil bool  // the proof
+		ok    bool
+	}{
+		"the first after them":     {entry: &good, known: 20, ok: true},
+		"one of those known":       {entry: &good, known: 21},
+		"none":                     {known: 20},
+		"not in the log":           {entry: &good, known: 20, spoil: true},
+		"of another generation":    {entry: new(entry(20, begins(4, id(2)))), known: 20},
+		"of another instance":      {entry: new(entry(20, begins(3, id(3)))), known: 20},
+		"of another kind":          {entry: new(entry(20, withdrawal)), known: 20},
+		"redacted":                 {entry: &publog.Entry{Index: 20, Redacted: hash("gone")}, known: 20},
+		"one that nobody can read": {entry: &publog.Entry{Index: 20, Body: []byte("later")}, known: 20},
+	} {
+		log := newLog(t, 20)
+		if c.entry != nil {
+			log.append(t, c.entry.LeafHash())
+		}
+		for i := log.size; i < 25; i++ {
+			log.append(t, leafAt(i))
+		}
+		proof, err := publog.ProveLeaves(25, []int64{20}, log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.spoil {
+			proof[0][0] ^= 1
+		}
+		old := publog.Checkpoint{Instance: id(2), Generation: 2, Size: c.known, Root: log.root(t, c.known), Issued: 1}
+		next := publog.Checkpoint{Instance: id(2), Generation: 3, Size: 25, Root: log.root(t, 25), Issued: 2}
+		err = publog.CheckGeneration(old, next, c.entry, proof)
+		if a, _ := publog.AlarmOf(err); (err == nil) != c.ok || err != nil && a != publog.AlarmAltered {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"encoding/json"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -48,6 +49,31 @@ func evidenceOf(peer catalog.Peer, answer *syndication.PollAnswer) []byte {
 	return evidence{
 		Known: string(peer.Note), Answer: string(answer.Note), Consistency: texts(answer.Consistency),
 	}.with(peer.ID, answer.Entries, answer.Proof).encode()
+}
+
+// recoveredTo returns the checkpoint of a later generation for which the peer's
+// ROLLBACK stands, and false if there is none or it was accepted already.
+func recoveredTo(peer catalog.Peer) (note []byte, c publog.Checkpoint, ok bool, err error) {
+	at := slices.IndexFunc(peer.Alarms, func(a catalog.Alarm) bool { return a.Alarm == string(publog.AlarmRollback) })
+	if at < 0 {
+		return nil, c, false, nil
+	}
+	var e evidence
+	if err := json.Unmarshal(peer.Alarms[at].Evidence, &e); err != nil || e.Answer == "" {
+		return nil, c, false, nil // too large to be kept, or of another version
+	}
+	known, err := syndication.KnownOf(peer)
+	if err != nil {
+		return nil, c, false, err
+	}
+	keys, err := publog.NewLogVerifiers(peer.ID, known.Keys...)
+	if err != nil {
+		return nil, c, false, err
+	}
+	if c, err = publog.ParseCheckpoint([]byte(e.Answer), peer.ID, keys); err != nil {
+		return nil, c, false, err
+	}
+	return []byte(e.Answer), c, c.Generation > known.Checkpoint.Generation, nil
 }
 
 // with adds the records of an answer and their proof.

@@ -258,6 +258,29 @@ func (r *Replica) Release(ctx context.Context, peer, id bundle.ID) error {
 	return bundle.Errorf(bundle.KindNotFound, "bundle %s of peer %s is not set aside: there is nothing to release", id, peer)
 }
 
+// AcceptRecovery goes on from the log of a peer that was recovered and lost
+// history, as it was when it raised ROLLBACK for that: what is here stays, also
+// what the peer lost, and its log is read again from its start. A peer without
+// such an alarm is left alone. The alarm itself stands until it is cleared.
+func (r *Replica) AcceptRecovery(ctx context.Context, id bundle.ID) error {
+	var peer catalog.Peer
+	err := r.cfg.Catalog.View(ctx, func(v *catalog.View) (err error) {
+		peer, err = v.Peer(id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	note, c, ok, err := recoveredTo(peer)
+	if err != nil || !ok {
+		return err
+	}
+	return r.cfg.apply(ctx, catalog.Intake{
+		Peer: id, Note: note, Generation: c.Generation, Size: c.Size, Root: bundle.Digest(c.Root), Issued: c.Issued,
+		ExpectCursor: peer.Cursor, Cursor: 0, GrantRevision: peer.SeenGrantRevision,
+	})
+}
+
 // apply proposes body and makes an error of its refusal.
 func (c *Config) apply(ctx context.Context, body catalog.Body) error {
 	result, err := c.Proposer.Propose(ctx, catalog.NewCommand(c.Now(), body))

@@ -79,7 +79,7 @@ type VerifiedRecord struct {
 // no I/O, and uses no part of the answer before it is checked. The errors:
 //
 //   - [publog.AlarmError]: ROLLBACK and FORK for a log that does not extend the
-//     known one, FREEZE for a checkpoint that is too old, ALTERED for what does
+//     known one (ROLLBACK also after a recovery that lost some of it), FREEZE for a checkpoint that is too old, ALTERED for what does
 //     not verify, WRONG_OWNER for what is another instance's, ENDLESS for more
 //     than was asked for
 //   - [publog.ErrStale] and [publog.ErrClockSkew] in the chain: no alarms
@@ -100,6 +100,11 @@ func Check(known Known, req PollRequest, ans *PollAnswer, now time.Time, limits 
 	}
 	if err := publog.CheckAdvance(known.Checkpoint, checkpoint, ans.Consistency); err != nil {
 		return nil, err
+	}
+	if known.Checkpoint != (publog.Checkpoint{}) && checkpoint.Generation > known.Checkpoint.Generation {
+		if err := publog.CheckGeneration(known.Checkpoint, checkpoint, ans.Generation, ans.GenerationProof); err != nil {
+			return nil, err
+		}
 	}
 	limits = limits.withDefaults()
 	if err := publog.CheckFresh(checkpoint, now, limits.FreezeAfter, limits.MaxSkew); err != nil {

@@ -174,6 +174,13 @@ func TestLyingAnswersRaiseTheirAlarm(t *testing.T) {
 			}
 			return l.answer(req, later)
 		}},
+		{"a generation that no record begins", publog.AlarmAltered, func(t *testing.T, l *testLog, req PollRequest) *PollAnswer {
+			a := l.answer(req, later, 9)
+			c := l.checkpoint(10, later)
+			c.Generation++
+			a.Note = l.sign(c)
+			return a
+		}},
 		{"no consistency proof", publog.AlarmFork, func(t *testing.T, l *testLog, req PollRequest) *PollAnswer {
 			a := l.answer(req, later, 9)
 			a.Consistency = nil

@@ -60,10 +60,15 @@ func pageLimit(n int64) (int, error) {
 }
 
 func (a *PollAnswer) encode() ([]byte, error) {
-	return marshal(pollAnswerWire{
+	w := pollAnswerWire{
 		Format: wireFormat, Note: a.Note, Consistency: hashesToWire(a.Consistency), Entries: entriesToWire(a.Entries),
 		Proof: hashesToWire(a.Proof), Next: a.Next, GrantRevision: a.GrantRevision, Descriptor: a.Descriptor[:],
-	})
+		GenProof: hashesToWire(a.GenerationProof),
+	}
+	if a.Generation != nil {
+		w.Generation = entriesToWire([]publog.Entry{*a.Generation})
+	}
+	return marshal(w)
 }
 
 func decodePollAnswer(b []byte) (*PollAnswer, error) {
@@ -79,6 +84,16 @@ func decodePollAnswer(b []byte) (*PollAnswer, error) {
 		return nil, err
 	}
 	if a.Proof, err = hashesFromWire(w.Proof); err != nil {
+		return nil, err
+	}
+	generation, err := entriesFromWire(w.Generation)
+	if err != nil {
+		return nil, err
+	}
+	if len(generation) > 0 {
+		a.Generation = &generation[0]
+	}
+	if a.GenerationProof, err = hashesFromWire(w.GenProof); err != nil {
 		return nil, err
 	}
 	return a, fixed(a.Descriptor[:], w.Descriptor)

@@ -33,6 +33,10 @@ func examples() map[string]interface{ encode() ([]byte, error) } {
 			Entries: []publog.Entry{{Index: 900, Salt: publog.Salt{9}, Body: []byte("record")}, {Index: 901, Redacted: tlog.Hash{8}}},
 			Proof:   []tlog.Hash{{3}}, Next: 950, GrantRevision: 8, Descriptor: bundle.Digest{5},
 		},
+		"poll_answer_recovered": &PollAnswer{
+			Note: []byte("a signed note\n"), Next: 950, GrantRevision: 8, Descriptor: bundle.Digest{5},
+			Generation: &publog.Entry{Index: 940, Salt: publog.Salt{7}, Body: []byte("record")}, GenerationProof: []tlog.Hash{{6}},
+		},
 		"records_request": RecordsRequest{Versions: []bundle.VersionRef{{Bundle: idA, Number: 3}}, Size: 1000, Limit: MaxPageRecords},
 		"subject_request": RecordsRequest{Subject: idB, From: 17, Size: 1000, Limit: 10},
 		"records_answer":  &RecordsAnswer{Size: 1000, Entries: []publog.Entry{{Index: 5, Salt: publog.Salt{1}, Body: []byte("r")}}, Proof: []tlog.Hash{{4}}, More: true},

@@ -107,7 +107,9 @@ func (l *look) at(v *catalog.View) error {
 		return err
 	}
 	l.size = checkpoint.Size
-	l.behind = l.req.Size > checkpoint.Size || l.req.Generation > checkpoint.Generation || l.req.From > checkpoint.Size
+	more := l.req.Size > checkpoint.Size || l.req.From > checkpoint.Size
+	recovered := l.req.Generation > 0 && l.req.Generation < checkpoint.Generation
+	l.behind = more && !recovered || l.req.Generation > checkpoint.Generation
 	if l.behind {
 		return nil
 	}
@@ -119,11 +121,18 @@ func (l *look) at(v *catalog.View) error {
 	if err != nil {
 		return err
 	}
+	if more { // what a recovery lost is known to the peer: the checkpoint says so
+		l.news = true
+		l.answer = &PollAnswer{
+			Note: checkpoint.Note, Next: l.req.From, GrantRevision: peer.GrantRevision, Descriptor: bundle.DigestOf(instance.Descriptor),
+		}
+		return nil
+	}
 	entries, err := l.scan(v, newFilter(v, peer, l.req.Selectors), checkpoint.Size)
 	if err != nil {
 		return err
 	}
-	l.news = len(entries) > 0 || peer.GrantRevision != l.req.GrantRevision
+	l.news = len(entries) > 0 || peer.GrantRevision != l.req.GrantRevision || recovered
 	l.answer = &PollAnswer{
 		Note: checkpoint.Note, Entries: entries, Next: l.scanned,
 		GrantRevision: peer.GrantRevision, Descriptor: bundle.DigestOf(instance.Descriptor),
@@ -132,7 +141,21 @@ func (l *look) at(v *catalog.View) error {
 	if l.answer.Consistency, err = publog.ProveConsistency(l.req.Size, checkpoint.Size, reader); err != nil {
 		return err
 	}
-	l.answer.Proof, err = publog.ProveLeaves(checkpoint.Size, indexes(entries), reader)
+	if l.answer.Proof, err = publog.ProveLeaves(checkpoint.Size, indexes(entries), reader); err != nil || !recovered {
+		return err
+	}
+	return l.answer.addGeneration(v, checkpoint.Size)
+}
+
+// addGeneration adds the record that begins the generation.
+func (a *PollAnswer) addGeneration(v *catalog.View, size int64) error {
+	rec, err := v.GenerationRecord(size)
+	if err != nil {
+		return err
+	}
+	e := entryOf(rec)
+	a.Generation = &e
+	a.GenerationProof, err = publog.ProveLeaves(size, []int64{e.Index}, v.LogReader())
 	return err
 }
 

@@ -81,6 +81,10 @@ type PollAnswer struct {
 	Next          int64
 	GrantRevision uint64
 	Descriptor    bundle.Digest // SHA-256 of the peer's signed descriptor as it is now
+	// Generation is the record that begins the checkpoint's generation, if that is
+	// later than the request's, and GenerationProof that it stands in the log.
+	Generation      *publog.Entry
+	GenerationProof []tlog.Hash
 }
 
 // RecordsRequest asks for single records: all granted ones of a Subject from an
@@ -175,6 +179,8 @@ type (
 		Next          int64       `cbor:"6,keyasint,omitzero"`
 		GrantRevision uint64      `cbor:"7,keyasint,omitzero"`
 		Descriptor    []byte      `cbor:"8,keyasint"`
+		Generation    []entryWire `cbor:"9,keyasint,omitempty"` // at most one
+		GenProof      []byte      `cbor:"10,keyasint,omitempty"`
 	}
 	recordsRequestWire struct {
 		Format   uint64    `cbor:"1,keyasint"`

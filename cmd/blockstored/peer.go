@@ -212,7 +212,8 @@ func (m *Main) peerResumeCommand() *cobra.Command {
 	var alarm, released string
 	cmd := &cobra.Command{
 		Use: "resume PEER", Short: "End the alarms of a peer, or try a bundle again that was set aside",
-		Long: "Ends the alarms of a peer, so that what it publishes is taken in again. With --bundle, has one bundle of it\n" +
+		Long: "Ends the alarms of a peer, so that what it publishes is taken in again. Of a peer that was recovered and lost\n" +
+			"history (ROLLBACK) that accepts the history it has now; what is here stays, also what the peer lost. With --bundle, has one bundle of it\n" +
 			"that was parked or held tried again at once: for a question, such as a withdrawal of many bundles together,\n" +
 			"that is the answer yes.",
 		Args: exactly(1),
