@@ -129,11 +129,7 @@ func (i *Instance) arrive(ctx context.Context) error {
 	if err := i.loadIdentity(ctx); err != nil {
 		return err
 	}
-	c, err := i.claimOf(ctx)
-	if err != nil {
-		return err
-	}
-	return i.store.CheckClaim(ctx, c)
+	return i.checkClaim(ctx)
 }
 
 // startNode starts this node, on p or, if that is nil, without a way to others.

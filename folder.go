@@ -11,9 +11,12 @@ import (
 )
 
 // The data folder: LOCK (held while a node runs on it), FORMAT (its version),
-// instance.key, node (this node's id), welcome.json (while it joins others), catalog/, raft/, store/ with the dir
-// driver, tmp/, admin.sock.
-const folderFormat = "blockstored data folder, format 1\n"
+// instance.key, node (this node's id), welcome.json (while it joins others), recovery.json (while it is recovered),
+// catalog/, raft/, store/ with the dir driver, tmp/, admin.sock.
+const (
+	folderFormat = "blockstored data folder, format 1\n"
+	nodeFile     = "node"
+)
 
 // folder is a locked data folder.
 type folder struct {
@@ -83,7 +86,7 @@ func (f *folder) join(elem ...string) string {
 // nodeID returns this node's permanent id, its name and an incarnation made
 // with the folder: a folder that is lost comes back as another node.
 func (f *folder) nodeID(name string) (string, error) {
-	file := f.join("node")
+	file := f.join(nodeFile)
 	have, err := os.ReadFile(file)
 	if err == nil {
 		return string(have), nil
@@ -91,9 +94,12 @@ func (f *folder) nodeID(name string) (string, error) {
 	if !errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("data folder: %w", err)
 	}
-	id := name + "-" + bundle.NewID().String()[:8]
+	id := incarnate(name)
 	return id, writeDurably(file, []byte(id))
 }
+
+// incarnate makes the id of a node of this name that there was never before.
+func incarnate(name string) string { return name + "-" + bundle.NewID().String()[:8] }
 
 func (f *folder) close() error { return f.lock.Close() }
 
@@ -114,7 +120,12 @@ func writeDurably(path string, content []byte) error {
 	if err := os.Rename(tmp.Name(), path); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	return syncFolder(filepath.Dir(path))
+}
+
+// syncFolder makes the names in a folder durable.
+func syncFolder(path string) error {
+	dir, err := os.Open(path)
 	if err != nil {
 		return err
 	}

@@ -78,15 +78,9 @@ func Open(ctx context.Context, cfg Config) (_ *Instance, err error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	i := &Instance{cfg: cfg, log: cfg.Logger, now: cfg.Now}
-	if i.log == nil {
-		i.log = slog.New(slog.DiscardHandler)
-	}
-	if i.now == nil {
-		i.now = time.Now
-	}
+	i := newInstance(cfg)
 	for _, step := range []func(context.Context) error{
-		i.openFolder, i.openPort, i.openMetrics, i.openCatalog, i.openStorage, i.openNode, i.openFacing,
+		i.openFolder, i.recovered, i.openPort, i.openMetrics, i.openCatalog, i.openStorage, i.openNode, i.openFacing,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, i.Close())
@@ -95,6 +89,17 @@ func Open(ctx context.Context, cfg Config) (_ *Instance, err error) {
 	i.log.Info("instance is open", "instance", i.ID(), "name", cfg.Name, "api", i.addresses.API,
 		"socket", i.addresses.Socket, "peer", i.addresses.Peer, "cluster", i.addresses.Cluster)
 	return i, nil
+}
+
+func newInstance(cfg Config) *Instance {
+	i := &Instance{cfg: cfg, log: cfg.Logger, now: cfg.Now}
+	if i.log == nil {
+		i.log = slog.New(slog.DiscardHandler)
+	}
+	if i.now == nil {
+		i.now = time.Now
+	}
+	return i
 }
 
 // Init makes the data folder and the instance in it, and closes it again. A

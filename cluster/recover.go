@@ -15,9 +15,9 @@ import (
 
 // Survivor is what a node that does not run has of its cluster.
 type Survivor struct {
-	Applied uint64   // the last entry in the catalog
-	Last    uint64   // the last entry that is stored here, committed or not
-	Members []Member // as the last change of members says that is stored here
+	Applied        uint64   // the last entry in the catalog
+	Last, LastTerm uint64   // the last entry that is stored here, committed or not, and its term
+	Members        []Member // as the last change of members says that is stored here
 }
 
 // Inspect looks at the node whose Config.Dir was dir, and changes nothing. The
@@ -29,7 +29,7 @@ func Inspect(dir string, catalog StateMachine) (s Survivor, err error) {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, r.store.Close()) }()
-	s = Survivor{Applied: r.at.index, Last: r.last}
+	s = Survivor{Applied: r.at.index, Last: r.last, LastTerm: r.lastTerm}
 	for _, m := range r.members.Servers {
 		s.Members = append(s.Members, Member{ID: string(m.ID), Address: string(m.Address), Voter: m.Suffrage == raft.Voter})
 	}

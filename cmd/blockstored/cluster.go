@@ -14,7 +14,8 @@ import (
 
 func (m *Main) clusterCommand() *cobra.Command {
 	return group("cluster", "The nodes of this instance",
-		m.clusterInviteCommand(), m.clusterStatusCommand(), m.clusterDigestCommand(), m.clusterRemoveCommand(), m.clusterTransferCommand(), m.clusterVoteCommand())
+		m.clusterInviteCommand(), m.clusterStatusCommand(), m.clusterDigestCommand(), m.clusterRemoveCommand(), m.clusterTransferCommand(), m.clusterVoteCommand(),
+		m.clusterRecoverCommand())
 }
 
 func (m *Main) clusterInviteCommand() *cobra.Command {

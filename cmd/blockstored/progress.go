@@ -34,9 +34,9 @@ func (m *Main) newProgress() *progress {
 	return &progress{w: m.Stderr, terminal: isTerminal(m.Stderr), now: time.Now}
 }
 
-// isTerminal reports whether w is a terminal, which has a size.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+// isTerminal reports whether a stream is a terminal, which has a size.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	if !ok {
 		return false
 	}
