@@ -166,7 +166,7 @@ func (i *Instance) DeleteDraft(ctx context.Context, id bundle.ID) error {
 	if err != nil {
 		return err
 	}
-	return told(ctx, i.primary.DeleteDraft(change, id))
+	return told(ctx, i.primary.DeleteDraft(change, id, 0))
 }
 
 // MissingBlobs implements [api.Blobs].

@@ -447,3 +447,14 @@ func TestPurgeEndsWithNothingLeftToRemove(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 }
+
+func TestADraftIsDeletedAtARevision(t *testing.T) {
+	s := newSite(t)
+	_, draft := s.bundleIn("one")
+	s.must(PatchDraft{Draft: draft, Files: []FileOp{fileOp("a", "x")}, Blobs: []bundle.Located{blobOf("x")}}) // at revision 2 now
+	for _, revision := range []uint64{1, 3, 1 << 63} {
+		s.refused(DeleteDraft{ID: draft, IfRevision: revision}, bundle.KindPrecondition, "")
+	}
+	s.must(DeleteDraft{ID: draft, IfRevision: 2})
+	fails(s, bundle.KindNotFound, func(v *View) (Draft, error) { return v.Draft(draft) })
+}

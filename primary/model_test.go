@@ -110,7 +110,7 @@ func (n modelNode) Rebase(key string, draft bundle.ID) error {
 }
 
 func (n modelNode) DeleteDraft(key string, draft bundle.ID) error {
-	return asRefusal(n.Primary.DeleteDraft(keyed(key), draft))
+	return asRefusal(n.Primary.DeleteDraft(keyed(key), draft, 0))
 }
 
 func (n modelNode) Head(b bundle.ID) (int, error) {

@@ -140,13 +140,16 @@ func (p *Primary) CreateDraft(ctx context.Context, n NewDraft) (catalog.Draft, e
 }
 
 // DeleteDraft forgets a draft and what was staged in it. Versions stay.
-func (p *Primary) DeleteDraft(ctx context.Context, id bundle.ID) error {
+// ifRevision, when not 0, must be the draft's revision (KindPrecondition
+// otherwise); while an instance is upgraded from a program that does not know it
+// that is KindUnavailable.
+func (p *Primary) DeleteDraft(ctx context.Context, id bundle.ID, ifRevision uint64) error {
 	leave, err := p.drafts.enter(ctx, id)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	_, err = p.propose(ctx, 0, catalog.DeleteDraft{ID: id})
+	_, err = p.propose(ctx, 0, catalog.DeleteDraft{ID: id, IfRevision: ifRevision})
 	return err
 }
 

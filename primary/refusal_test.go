@@ -100,7 +100,7 @@ func TestPatchJudgesItselfBeforeItsDraft(t *testing.T) {
 	for name, call := range map[string]func() error{
 		"commit":   func() error { _, err := s.Commit(ctx, nobody, CommitOptions{}); return err },
 		"rebase":   func() error { _, err := s.Rebase(ctx, nobody, 0); return err },
-		"delete":   func() error { return s.DeleteDraft(ctx, nobody) },
+		"delete":   func() error { return s.DeleteDraft(ctx, nobody, 0) },
 		"view":     func() error { _, err := s.DraftView(ctx, nobody); return err },
 		"put file": func() error { _, err := s.PutFile(ctx, nobody, 0, "x", strings.NewReader(""), 0); return err },
 	} {
@@ -233,7 +233,7 @@ func TestADraftNameIsUniqueInItsBundle(t *testing.T) {
 	if !bundle.IsKind(err, bundle.KindInvalid) || field(err, "reason") != "unique" {
 		t.Errorf("a second draft of the name: %v", err)
 	}
-	if err := s.DeleteDraft(context.Background(), d.ID); err != nil {
+	if err := s.DeleteDraft(context.Background(), d.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	s.draft(t, b.ID, d.Name)

@@ -72,7 +72,7 @@ func TestARepeatedCommitIsAnsweredAfterItsDraftIsGone(t *testing.T) {
 	s.patch(t, d.ID, set("a", "1"))
 	ctx := WithRequest(context.Background(), catalog.RequestID{7})
 	v1, err1 := s.Commit(ctx, d.ID, CommitOptions{})
-	if err := s.DeleteDraft(context.Background(), d.ID); err != nil {
+	if err := s.DeleteDraft(context.Background(), d.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	v2, err2 := s.Commit(ctx, d.ID, CommitOptions{})
@@ -102,7 +102,7 @@ func TestRepeatedChangesOfADraftAreAnsweredAfterItIsGone(t *testing.T) {
 		}
 		first = append(first, d)
 	}
-	if err := s.DeleteDraft(context.Background(), one.ID); err != nil {
+	if err := s.DeleteDraft(context.Background(), one.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	for i, call := range calls {

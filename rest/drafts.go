@@ -123,7 +123,11 @@ func deleteDraft(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if err := x.cfg.Primary.DeleteDraft(ctx, x.id); err != nil {
+	ifRevision, err := x.ifDraft()
+	if err != nil {
+		return err
+	}
+	if err := x.cfg.Primary.DeleteDraft(ctx, x.id, ifRevision); err != nil {
 		return err
 	}
 	return x.done()
