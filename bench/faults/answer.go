@@ -22,7 +22,7 @@ func (c *client) send(ctx context.Context, r *record, method, path string, in an
 	}
 	r.Call = c.now()
 	var a site.Answer
-	node := c.rng.IntN(len(c.apis))
+	node := c.node()
 	for n := 1; ; n++ {
 		before := r.Answer.Told
 		a = c.attempt(ctx, r, node, method, path, in)
@@ -44,7 +44,11 @@ func (c *client) send(ctx context.Context, r *record, method, path string, in an
 // attempt sends a request once and notes what it was told.
 func (c *client) attempt(ctx context.Context, r *record, node int, method, path string, in any) site.Answer {
 	wait := answerWithin
-	if c.hurry > 0 && c.rng.IntN(c.hurry) == 0 {
+	inHurry := changesInHurry
+	if r.Op.reads() {
+		inHurry = readsInHurry
+	}
+	if !c.calm && c.rng.IntN(100) < inHurry {
 		wait = between(c.rng, 0, hurried)
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)

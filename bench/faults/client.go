@@ -26,12 +26,21 @@ const (
 	// betweenAttempts is the pause before it is sent again.
 	betweenAttempts = 300 * time.Millisecond
 
-	startBundles = 3
-	maxBundles   = 4 // that clients work on; older ones are left alone
+	// inHurry is how many of 100 readings, and of 100 changes, are made in a hurry.
+	// The outcome of such a change is often open, which makes histories dearer to
+	// check.
+	readsInHurry, changesInHurry = 50, 15
+
+	// burst is how many requests a client sends without a pause, about.
+	burst = 5
+
+	startBundles = 2
+	maxBundles   = 3 // that clients work on; older ones are left alone
 	maxDrafts    = 4 // of a bundle, about
 )
 
-// client sends one request after the other, each to a node of its choice.
+// client sends one request after the other. Every second one stays with one node,
+// so that some work on while the others wait for a node that does not answer.
 type client struct {
 	*world
 	*history
@@ -41,13 +50,15 @@ type client struct {
 	names  []string    // of nodes
 	count  int
 	think  time.Duration // the mean pause between two requests
-	hurry  int           // one of so many requests is made in a hurry; 0: none
+	calm   bool          // never in a hurry
 }
 
 // work sends requests until over is closed, and waits for the last answer.
 func (c *client) work(ctx context.Context, over <-chan struct{}) {
 	for {
-		site.Pause(ctx, c.think/2+rand.N(c.think))
+		if c.rng.IntN(burst) == 0 {
+			site.Pause(ctx, burst*between(c.rng, c.think/2, 3*c.think/2))
+		}
 		select {
 		case <-over:
 			return
@@ -88,6 +99,14 @@ func (c *client) step(ctx context.Context) {
 	default:
 		c.ask(ctx, b, op{Kind: readVersion, Number: max(1, b.newest()+1-c.rng.IntN(4))}, d)
 	}
+}
+
+// node chooses the node for a request.
+func (c *client) node() int {
+	if c.number%2 == 0 {
+		return c.number / 2 % len(c.apis)
+	}
+	return c.rng.IntN(len(c.apis))
 }
 
 // unique returns a name that nothing else in this history has.
@@ -210,7 +229,7 @@ func (c *client) ask(ctx context.Context, b *bundle, o op, d draftRef) {
 	case p == 3:
 		r.Level = "local"
 	}
-	c.look(ctx, &r, b, d, c.rng.IntN(len(c.apis)))
+	c.look(ctx, &r, b, d, c.node())
 	c.add(r)
 }
 

@@ -16,7 +16,8 @@
 // # What happens
 //
 // Clients make bundles and drafts, PATCH (now and then at a revision), commit,
-// delete and read, each through a node of its choice for every request. They wait
+// delete and read. Half of them stay with one node, the others choose one for each
+// request. They wait
 // ten seconds for an answer, and now and then less than two. A change of which they don't know what became is
 // sent again with its Idempotency-Key, through another node, if it has one.
 // Meanwhile one fault follows the other: kill (-9) and restart, pause (SIGSTOP),

@@ -112,7 +112,7 @@ func (p *play) prepare(ctx context.Context) error {
 	p.collection = collection.UUID
 	for number := range p.number {
 		c := &client{
-			world: p.world, history: p.history, number: number, think: thinking, hurry: 6,
+			world: p.world, history: p.history, number: number, think: thinking,
 			rng: rand.New(rand.NewPCG(p.seed, uint64(number))),
 		}
 		for _, n := range p.lab.Nodes() {

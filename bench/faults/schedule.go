@@ -91,6 +91,8 @@ func lasting(rng *rand.Rand, kind string) time.Duration {
 		return 0
 	case kill, restart:
 		return between(rng, 0, 1500*time.Millisecond)
+	case pause: // somebody else must lead, and be written to, before it goes on
+		return between(rng, 300*time.Millisecond, 5*time.Second)
 	default:
 		return between(rng, 300*time.Millisecond, 3500*time.Millisecond)
 	}

@@ -41,7 +41,7 @@ func (p *play) verify(ctx context.Context) error {
 // answer.
 func (p *play) readNode(ctx context.Context, node int) (ends []shown, err error) {
 	reader := *p.clients[0]
-	reader.number, reader.hurry = p.number+node, 0 // whoever reads at the end is one more
+	reader.number, reader.calm = p.number+node, true // whoever reads at the end is one more
 	for _, b := range p.everything() {
 		end, err := p.readAll(ctx, &reader, node, b)
 		if err != nil {
