@@ -40,6 +40,7 @@ type counts struct {
 	Requests    int           `json:"requests"`
 	FailedFirst int           `json:"requests_failed_at_first"`
 	Failed      int           `json:"requests_failed"` // after the retry, where there is one
+	Failures    []string      `json:"failures"`        // some of them
 	LongestGap  time.Duration `json:"longest_time_without_a_commit_ns"`
 	Reads       int           `json:"reads_on_another_node"` // right after a commit
 	Stale       int           `json:"reads_marked_stale"`
@@ -164,6 +165,9 @@ func (l *load) ask(ctx context.Context, at int, method, path string, in, out any
 	}
 	if err != nil {
 		l.count.Failed++
+		if l.again && len(l.count.Failures) < 5 { // without a retry they are expected
+			l.count.Failures = append(l.count.Failures, fmt.Sprintf("%s %s at node %d and the next: %v", method, path, at+1, err))
+		}
 	}
 	return err
 }

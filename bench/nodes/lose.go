@@ -27,7 +27,8 @@ type apart struct {
 	Reads        int `json:"reads"`
 	Stale        int `json:"reads_marked_stale"`
 	Acknowledged int `json:"commits_acknowledged"`
-	Failed       int `json:"commits_not_acknowledged"`
+	Refused      int `json:"commits_refused"`
+	Unanswered   int `json:"commits_unanswered"`
 }
 
 // lose builds the instance and takes a node away under load and brings it back, as
@@ -152,11 +153,15 @@ func (s *loss) tried(at int, began time.Time, err error) {
 	if s.gone.IsZero() || !began.After(s.gone) {
 		return
 	}
+	_, refused := errors.AsType[*site.StatusError](err)
 	switch {
-	case at == s.node && err == nil:
+	case at != s.node:
+	case err == nil:
 		s.Acknowledged++
-	case at == s.node:
-		s.Failed++
+	case refused:
+		s.Refused++
+	case !errors.Is(err, context.Canceled): // at the end of the load
+		s.Unanswered++
 	}
 	if err == nil && s.again.IsZero() {
 		s.again = time.Now()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"strings"
 	"testing"
@@ -185,11 +186,13 @@ func TestWhatALostNodeAnswersIsTold(t *testing.T) {
 		t.Error("writes succeed again before one did")
 	}
 	s.tried(1, later, os.ErrDeadlineExceeded)
+	s.tried(1, later, context.Canceled)
+	s.tried(1, later, &site.StatusError{Code: 503})
 	s.tried(1, later, nil)
 	s.read(1, later, true)
 	s.read(1, later, false)
 	s.read(0, later, true)
-	if want := (apart{Reads: 2, Stale: 1, Acknowledged: 1, Failed: 1}); s.apart != want {
+	if want := (apart{Reads: 2, Stale: 1, Acknowledged: 1, Refused: 1, Unanswered: 1}); s.apart != want {
 		t.Errorf("%+v, want %+v", s.apart, want)
 	}
 	if err := s.await(t.Context()); err != nil || s.again.IsZero() {

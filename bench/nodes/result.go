@@ -46,6 +46,7 @@ func (r *result) verify(ctx context.Context, i *lab.Lab, l *load) error {
 	r.Reads += c.Reads
 	r.Stale += c.Stale
 	r.LongestGap = max(r.LongestGap, c.LongestGap)
+	r.Failures = append(r.Failures, c.Failures...)
 	if len(c.Behind) > 0 {
 		r.violation("%d reads did not show what was acknowledged before: %s", len(c.Behind), c.Behind[0])
 	}
@@ -159,6 +160,9 @@ func (r *result) print(w io.Writer) error {
 	for _, row := range rows {
 		fmt.Fprintf(t, "%s\t%s\n", row[0], row[1])
 	}
+	for _, f := range r.Failures {
+		fmt.Fprintf(t, "failed, for example\t%s\n", f)
+	}
 	for _, v := range r.Violations {
 		fmt.Fprintf(t, "VIOLATION: %s\n", v)
 	}
@@ -187,8 +191,8 @@ func (r *result) what() (rows [][2]string) {
 		{"writes again after", again(r.Again)},
 	}
 	for _, a := range r.Apart {
-		rows = append(rows, [2]string{"the node cut off meanwhile", fmt.Sprintf("%d reads, %d marked stale; %d commits acknowledged, %d not",
-			a.Reads, a.Stale, a.Acknowledged, a.Failed)})
+		rows = append(rows, [2]string{"the node cut off meanwhile", fmt.Sprintf("%d reads, %d marked stale; %d commits acknowledged, %d refused, %d not answered in 2 s",
+			a.Reads, a.Stale, a.Acknowledged, a.Refused, a.Unanswered)})
 	}
 	return rows
 }
