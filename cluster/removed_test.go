@@ -95,6 +95,21 @@ func TestNodeThatWasRemovedOfTwoDoesNotLead(t *testing.T) {
 	leader.MustPut("after", "x")
 }
 
+// A leader that removes itself has the entry before all others, and steps down.
+func TestLeaderThatRemovedItselfSaysSo(t *testing.T) {
+	t.Parallel()
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3})
+	n := c.Leader()
+	n.MustPut("before", "x")
+	removes(t, n, n)
+	saysRemoved(t, c, n)
+	next := c.LeaderAmong(c.Followers(n)...)
+	next.MustPut("after", "x")
+	if memberOf(next, n.ID()) != nil {
+		t.Error("it is still a member")
+	}
+}
+
 // A newcomer has no members, or some of before it joined, and was not removed.
 func TestNewNodeWasNotRemoved(t *testing.T) {
 	t.Parallel()
