@@ -27,7 +27,9 @@ func (i *Instance) joining(since time.Time) func() rest.Reason {
 	return func() rest.Reason {
 		s := i.node.Stats()
 		detail := fmt.Sprintf("node %s is joining its instance, and waits for the leader to bring it up to date", s.ID)
-		if s.Lag > 0 {
+		if in := s.Copies.Receiving; len(in) > 0 {
+			detail = fmt.Sprintf("node %s is joining its instance: it has %d of %d bytes of a copy of the catalog", s.ID, in[0].Bytes, in[0].Total)
+		} else if s.Lag > 0 {
 			detail = fmt.Sprintf("node %s is joining its instance: it has %d of %d entries of the log", s.ID, s.Applied, s.Applied+s.Lag)
 		}
 		return rest.Reason{Name: "joining", Detail: detail, Since: since}

@@ -50,6 +50,7 @@ type front struct {
 type upstream struct {
 	api, peer string // addresses
 	socket    string // of the host; if set, in place of api
+	second    string // address of another node's API; "" for none
 }
 
 // nginxProgram returns nginx, or ends the test.
@@ -148,6 +149,9 @@ func (f *front) render(t *testing.T, to upstream) string {
 	} else {
 		changes = append(changes, [2]string{"server 127.0.0.1:18250;", ""},
 			[2]string{"#server unix:/run/blockstored/api.sock;", "server unix:" + to.socket + ";"})
+	}
+	if to.second != "" {
+		changes = append(changes, [2]string{"#server 10.0.0.2:18250 fail_timeout=2s;", "server " + to.second + " max_fails=0;"})
 	}
 	for _, c := range changes {
 		if n := strings.Count(config, c[0]); n != 1 {
