@@ -83,8 +83,8 @@ func TestNothingIsFoundUnderAnyKindOfFault(t *testing.T) {
 // were told is not there yet then.
 func TestReadsThatAskNobodyAreNoticed(t *testing.T) {
 	needLab(t)
-	defective := withDefect(t, "cluster/read.go",
-		"(index uint64, stale bool, err error) {\n\tif level == Local {", "(index uint64, stale bool, err error) {\n\tif level >= Consistent {")
+	const barrier = "ReadBarrier(ctx context.Context, level Level) (index uint64, stale bool, err error) {\n"
+	defective := withDefect(t, "cluster/read.go", barrier, barrier+"\tlevel = Local\n")
 	const tries = 5 // the first one has hundreds of chances already
 	for seed := range uint64(tries) {
 		p := brief(t, seed, fault{Kind: slow, After: 100 * time.Millisecond, For: 4 * time.Second, Node: int(seed) % nodes, Part: 1})
