@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/blockstored/blockstored"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/client"
@@ -106,9 +108,31 @@ func TestLeaderThatLeavesServesOnAndLeadsNoMore(t *testing.T) {
 func TestOnlyNodeLeavesAtOnce(t *testing.T) {
 	cfg := config(t.TempDir())
 	cfg.Drain = 10 * time.Minute
+	registry := prometheus.NewRegistry()
+	cfg.Registerer = registry
 	inst := open(t, cfg)
+	awaitReason(t, inst.Addresses().API, "")
+	readyIs(t, registry, 1)
 	inst.Leave(t.Context())
 	awaitReason(t, inst.Addresses().API, "leaving")
+	readyIs(t, registry, 0)
+}
+
+func readyIs(t *testing.T, registry *prometheus.Registry, want float64) {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "blockstored_ready" {
+			if got := f.GetMetric()[0].GetGauge().GetValue(); got != want {
+				t.Errorf("the metric says %v, want %v", got, want)
+			}
+			return
+		}
+	}
+	t.Error("there is no such metric")
 }
 
 // TestNodeThatJoinsAnswersProbes has the leader look for the newcomer where it is

@@ -119,7 +119,7 @@ func (n *Node) removeAsDead(ctx context.Context, id raft.ServerID, index uint64,
 		n.logger.Warn("could not remove a node that does not answer; it is tried again", "node", id, "error", err)
 		return
 	}
-	n.metrics.MemberRemoved("dead")
+	n.metrics.MemberRemoved(removedDead)
 	n.logger.Warn("removed a node that did not answer; it joins again with an empty data folder", "node", id, "silent", silent)
 }
 

@@ -159,6 +159,7 @@ func (n *Node) Remove(ctx context.Context, id string) error {
 // The causes for which a node is taken out, for the metrics.
 const (
 	removedByOperator = "operator"
+	removedDead       = "dead"     // it did not answer for long, see [Config.RemoveDeadAfter]
 	removedReplaced   = "replaced" // its name comes back with an empty disk, or it listens elsewhere
 )
 

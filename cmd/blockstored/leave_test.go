@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ type member struct {
 }
 
 // members starts nodes n1, n2 … of one instance and waits until all of them vote.
-func members(t *testing.T, n int) []*member {
+func members(t *testing.T, n int, drain time.Duration) []*member {
 	t.Helper()
 	s := s3test.Start(t)
 	bucket := s.NewBucket()
@@ -44,8 +45,8 @@ func members(t *testing.T, n int) []*member {
 		}
 		m := &member{program: program{t, filepath.Join(t.TempDir(), "data")}}
 		m.config = write(t, t.TempDir(), "c.yaml", fmt.Sprintf(
-			"drain: 1s\ncluster: {node: n%d, listen: %q}\nstorage: {driver: s3, s3: {endpoint: %q, bucket: %s, region: us-east-1, access_key_id: %s, secret_access_key: %s}}\n",
-			k+1, ln.Addr(), s.Endpoint, bucket, s.AccessKeyID, s.SecretAccessKey))
+			"drain: %s\ncluster: {node: n%d, listen: %q}\nstorage: {driver: s3, s3: {endpoint: %q, bucket: %s, region: us-east-1, access_key_id: %s, secret_access_key: %s}}\n",
+			drain, k+1, ln.Addr(), s.Endpoint, bucket, s.AccessKeyID, s.SecretAccessKey))
 		args := []string{"--config", m.config}
 		if k == 0 {
 			m.ok("init", "--config", m.config)
@@ -190,7 +191,7 @@ func (b *balancer) post(at, title string) (string, error) {
 // acknowledged is lost.
 func TestLeaderIsReplacedWithoutAFailedRequest(t *testing.T) {
 	t.Parallel()
-	all := members(t, 3)
+	all := members(t, 3, time.Second)
 	token, _ := all[0].ok("token", "create", "lms", "--role", "writer")
 	all[0].ok("cluster", "transfer-leader", "n2")
 	b := &balancer{token: token, client: &http.Client{Timeout: patience}}
@@ -269,5 +270,35 @@ func TestLeaderIsReplacedWithoutAFailedRequest(t *testing.T) {
 				t.Errorf("collection %s was acknowledged and is not there", id)
 			}
 		}
+	}
+}
+
+// A node that serves on for a while ends at the second signal.
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	one := members(t, 2, 10*time.Minute)[0].server
+	if err := one.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(2 * patience); ; {
+		resp, err := http.Get(one.api + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err == nil && bytes.Contains(body, []byte("leaving: ")) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it does not say that it leaves: %s, %v", body, err)
+		}
+	}
+	if err := one.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-one.rest
+	if err := one.Wait(); err == nil || !strings.Contains(err.Error(), "terminated") {
+		t.Errorf("it ended with %v", err)
 	}
 }
