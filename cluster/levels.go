@@ -18,7 +18,7 @@ import (
 func (n *Node) permitted(cmd catalog.Command) error {
 	inForce, _ := n.fsm.catalog.Levels()
 	if raise, ok := cmd.Body.(catalog.RaiseLevel); ok {
-		inForce = max(inForce, raise.Level) // raiseTo has asked all nodes
+		inForce = max(inForce, raise.Level) // raiseOnce has asked all nodes
 	}
 	if level := cmd.Level(); level > inForce {
 		return bundle.Errorf(bundle.KindUnavailable,
