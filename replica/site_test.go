@@ -300,12 +300,29 @@ type running struct {
 	stop func()
 }
 
+// operators proposes what they decide, and nothing that is for the leader of a
+// term alone to decide.
+type operators struct{ s *site }
+
+func (o operators) Propose(ctx context.Context, cmd catalog.Command) (catalog.Result, error) {
+	switch b := cmd.Body.(type) {
+	case catalog.Park, catalog.ClearAlarms: // released, cleared
+	case catalog.Intake: // of a recovered peer's log, from its start
+		if len(b.Items) > 0 || b.Cursor > 0 {
+			o.s.t.Errorf("%d records were taken in past the leader", len(b.Items))
+		}
+	default:
+		o.s.t.Errorf("a %T was proposed past the leader", b)
+	}
+	return o.s.Propose(ctx, cmd)
+}
+
 // follow runs a replica on s until the test ends or stop is called. wrap may
 // replace the clients.
 func (s *site) follow(wrap func(PeerClient) PeerClient, change ...func(*Config)) *running {
 	s.t.Helper()
 	cfg := Config{
-		Proposer: s, Catalog: s.db, Store: s.store, Contents: s.contents, Now: s.clock.Now,
+		Proposer: operators{s}, Catalog: s.db, Store: s.store, Contents: s.contents, Now: s.clock.Now,
 		RetryAfter: 20 * time.Millisecond,
 		Pause:      func(ctx context.Context, d time.Duration) error { return pause(ctx, min(d, 20*time.Millisecond)) },
 		Connect: func(p catalog.Peer, observe func(syndication.Transfer)) (PeerClient, error) {
@@ -324,7 +341,7 @@ func (s *site) follow(wrap func(PeerClient) PeerClient, change ...func(*Config))
 	r := &running{Replica: New(cfg), s: s}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx, cfg.Proposer) }()
+	go func() { done <- r.Run(ctx, s) }()
 	r.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
