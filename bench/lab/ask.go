@@ -45,16 +45,16 @@ func (n *Node) Status(ctx context.Context) (s api.ClusterStatus, err error) {
 	return s, err
 }
 
-// statuses asks every node that runs, at once; those that do not answer are
-// missing.
-func (l *Lab) statuses(ctx context.Context) map[*Node]api.ClusterStatus {
+// statuses asks every node that runs, at once, but for one; those that do not answer
+// are missing.
+func (l *Lab) statuses(ctx context.Context, but *Node) map[*Node]api.ClusterStatus {
 	var (
 		mu  sync.Mutex
 		all sync.WaitGroup
 		got = map[*Node]api.ClusterStatus{}
 	)
 	for _, n := range l.nodes {
-		if !n.Running() {
+		if n == but || !n.Running() {
 			continue
 		}
 		all.Go(func() {
@@ -79,8 +79,8 @@ func (l *Lab) Leader(ctx context.Context) (*Node, error) { return l.LeaderBut(ct
 func (l *Lab) LeaderBut(ctx context.Context, but *Node) (leader *Node, err error) {
 	err = Until(ctx, func(ctx context.Context) error {
 		term := uint64(0)
-		for n, s := range l.statuses(ctx) {
-			if n != but && s.State == "leader" && s.Term > term {
+		for n, s := range l.statuses(ctx, but) {
+			if s.State == "leader" && s.Term > term {
 				leader, term = n, s.Term
 			}
 		}
@@ -106,7 +106,7 @@ func (l *Lab) AwaitVoters(ctx context.Context, want int) error {
 
 func (l *Lab) await(ctx context.Context, want int, fits func(api.ClusterNode) bool) error {
 	return Until(ctx, func(ctx context.Context) error {
-		statuses := l.statuses(ctx)
+		statuses := l.statuses(ctx, nil)
 		for _, n := range l.nodes {
 			if !n.Running() {
 				continue

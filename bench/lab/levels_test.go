@@ -81,6 +81,7 @@ func (h *host) commitsUntil(ctx context.Context, t *testing.T) {
 // rises with the last, nothing is lost, all nodes hold the same; and the older
 // program refuses from then on to open what it finds and to join, by name.
 func TestTheLevelRisesWithTheLastNodeUpgraded(t *testing.T) {
+	t.Parallel()
 	sitetest.NeedGateway(t)
 	older := olderProgram(t)
 	l, err := lab.Open(t.Context(), lab.Options{Program: older, Dir: t.TempDir(), Nodes: 3, Settings: []string{"BLOCKSTORED_DRAIN=0s"}})
