@@ -126,12 +126,11 @@ func (c *client) makeBundle(ctx context.Context) {
 	r := record{Op: op{Kind: createBundle}}
 	a := c.send(ctx, &r, http.MethodPost, "bundles", map[string]string{"collection_uuid": c.collection, "title": title, "slug": title})
 	var made struct{ UUID string }
-	if r.Answer.Told != done || !c.read(&r, a, &made) {
-		return // whether there is such a bundle nobody knows, and nobody asks for it
+	if r.Answer.Told == done && c.read(&r, a, &made) {
+		r.Bundle = made.UUID
+		c.addBundle(made.UUID)
 	}
-	r.Bundle = made.UUID
-	c.add(r)
-	c.addBundle(made.UUID)
+	c.add(r) // without its id nobody asks for it, whether it is there or not
 }
 
 func (c *client) makeDraft(ctx context.Context, b *bundle) {

@@ -120,7 +120,7 @@ type record struct {
 // checked reports whether the record must fit into one order with the others: it
 // says something, and does not say that it may be old.
 func (r record) checked() bool {
-	if r.Answer.Told == refused {
+	if r.Answer.Told == refused || r.Bundle == "" {
 		return false
 	}
 	return !r.Op.reads() || r.Answer.Told != open && !r.Stale && r.Level != "local"

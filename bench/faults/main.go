@@ -114,8 +114,10 @@ func campaign(ctx context.Context, o options, program site.Program, dir string, 
 			}
 			seed := o.seed + uint64(n)
 			p := newPlay(o, seed, filepath.Join(dir, fmt.Sprint("seed-", seed)))
-			if err := p.run(whole, program); err != nil {
+			if err := p.run(whole, program); whole.Err() != nil {
 				return fmt.Errorf("seed %d: %w", seed, err)
+			} else if err != nil {
+				find(&p.findings.Unhealed, "the history broke off: %v", err)
 			}
 			mu.Lock()
 			defer mu.Unlock()

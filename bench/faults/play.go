@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,15 +98,19 @@ func (p *play) prepare(ctx context.Context) error {
 	var collection struct{ UUID string }
 	for _, c := range []struct {
 		out  any
-		args []string
-	}{
-		{&token, []string{"token", "create", "faults", "--role", "writer", "--format", "json"}},
-		{&collection, []string{"collection", "create", "faults", "--format", "json"}},
-	} {
-		out, err := p.lab.Nodes()[0].Command(ctx, c.args...)
-		if err == nil {
-			err = json.Unmarshal(out, c.out)
-		}
+		what string
+		more []string
+	}{{&token, "token", []string{"--role", "writer"}}, {&collection, "collection", nil}} {
+		tries := 0
+		err := lab.Until(ctx, func(ctx context.Context) error { // on a busy machine leadership changes without any fault
+			tries++
+			args := append([]string{c.what, "create", fmt.Sprint("faults", tries), "--format", "json"}, c.more...)
+			out, err := p.lab.Nodes()[0].Command(ctx, args...)
+			if err != nil {
+				return err
+			}
+			return json.Unmarshal(out, c.out)
+		})
 		if err != nil {
 			return err
 		}
@@ -123,26 +129,39 @@ func (p *play) prepare(ctx context.Context) error {
 	if err := p.prepareTarget(ctx, p.clients[0].apis[0]); err != nil {
 		return err
 	}
-	for range startBundles {
+	for len(p.everything()) < startBundles && ctx.Err() == nil {
 		p.clients[0].makeBundle(ctx)
 	}
 	return p.lab.Await(ctx, nodes)
 }
 
 // prepareTarget makes the bundle that others link to.
-func (p *play) prepareTarget(ctx context.Context, api *site.API) (err error) {
-	if p.target, err = api.CreateBundle(ctx, p.collection, "target"); err != nil {
+func (p *play) prepareTarget(ctx context.Context, api *site.API) error {
+	var made struct{ UUID string }
+	// Each request is sent until it is answered; its key says which it is.
+	send := func(key, method, path string, in any) error {
+		return lab.Until(ctx, func(ctx context.Context) error {
+			if method == http.MethodPost {
+				return api.Do(ctx, method, path, key, in, &made)
+			}
+			return api.Do(ctx, method, path, key, in, nil)
+		})
+	}
+	if err := send("bundle", http.MethodPost, "bundles", map[string]string{"collection_uuid": p.collection, "title": "target", "slug": "target"}); err != nil {
 		return err
 	}
-	draft, err := api.CreateDraft(ctx, p.target, "target")
-	if err != nil {
+	p.target = made.UUID
+	if err := send("draft", http.MethodPost, "drafts", map[string]string{"bundle_uuid": p.target, "name": "target"}); err != nil {
 		return err
 	}
+	draft := "drafts/" + made.UUID
 	for n := range targetVersions {
-		if err := api.PatchDraft(ctx, draft, map[string][]byte{"a.txt": fmt.Appendf(nil, "target %d", n)}); err != nil {
-			return err
+		text := base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "target %d", n))
+		err := send(fmt.Sprint("patch", n), http.MethodPatch, draft, map[string]any{"files": map[string]string{"a.txt": text}})
+		if err == nil {
+			err = send(fmt.Sprint("commit", n), http.MethodPost, draft+"/commit", nil)
 		}
-		if _, err := api.Commit(ctx, draft, ""); err != nil {
+		if err != nil {
 			return err
 		}
 	}
