@@ -341,3 +341,40 @@ func TestAFolderWithoutANodeIsNotRecovered(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A loss of power can take the last transactions of a catalog, and the log gives
+// them back: also the beginning of a generation.
+func TestANodeThatHasItsGenerationInTheLogOnlyIsNotRefused(t *testing.T) {
+	s := s3test.Start(t)
+	bucket := s.NewBucket()
+	first := nodeConfig(t, s, bucket, "n1")
+	one := open(t, first)
+	b := newBundle(t, one, "b")
+	publishText(t, one, b, "one")
+	closeInstance(t, one)
+	catalog, older := filepath.Join(first.Data, "catalog"), filepath.Join(t.TempDir(), "catalog")
+	if err := os.CopyFS(older, os.DirFS(catalog)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := recoverNode(t, first, 0); err != nil {
+		t.Fatal(err)
+	}
+	one = open(t, first)
+	second := nodeConfig(t, s, bucket, "n2")
+	second.Cluster.Join = inviteTo(t, one)
+	two := open(t, second)
+	awaitNodes(t, one, 2)
+	closeInstance(t, two)
+	closeInstance(t, one)
+
+	if err := os.RemoveAll(catalog); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(catalog, os.DirFS(older)); err != nil {
+		t.Fatal(err)
+	}
+	one = open(t, first) // alone it can apply nothing
+	if got := contentOf(t, one, b, 1); got != "one" {
+		t.Errorf("version 1 is %q", got)
+	}
+}
