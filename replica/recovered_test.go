@@ -85,8 +85,8 @@ func TestAPeerThatWasRecoveredAndLostHistoryWaitsForTheOperator(t *testing.T) {
 			}
 
 			// Ending the alarm is not enough: the history is still another.
-			clear := catalog.ClearAlarms{Peer: north.id()}
-			if err := r.cfg.apply(t.Context(), clear); err != nil {
+			end := catalog.ClearAlarms{Peer: north.id()}
+			if err := r.cfg.apply(t.Context(), end); err != nil {
 				t.Fatal(err)
 			}
 			south.awaitAlarm(north.id(), string(publog.AlarmRollback))
@@ -95,7 +95,7 @@ func TestAPeerThatWasRecoveredAndLostHistoryWaitsForTheOperator(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := r.cfg.apply(t.Context(), clear); err != nil {
+			if err := r.cfg.apply(t.Context(), end); err != nil {
 				t.Fatal(err)
 			}
 			south.awaitVersion(north.publish(other, map[string]string{"x": "after"}))

@@ -74,8 +74,9 @@ func (m *Main) confirmRecovery(ctx context.Context, r blockstored.Recovery, yes 
 	}
 	renewed := "by nobody"
 	if r.ClaimRenewedAt != nil {
-		renewed = span(time.Since(*r.ClaimRenewedAt)) + " ago"
-		if time.Since(*r.ClaimRenewedAt) < 2*time.Minute {
+		age := time.Since(*r.ClaimRenewedAt)
+		renewed = span(age) + " ago"
+		if age < 2*time.Minute {
 			renewed += "; a leader does so each minute, so see that none runs"
 		}
 	}
