@@ -3,6 +3,8 @@ package cluster_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,5 +122,64 @@ func TestADeposedLeaderDecidesNothing(t *testing.T) {
 		if !has(t, n, "x", "by the next") {
 			t.Errorf("%s has what a deposed leader decided", n.Name)
 		}
+	}
+}
+
+// watched tells of the commands that are applied.
+type watched struct {
+	cluster.StateMachine
+	applied chan<- catalog.Entry
+}
+
+func (w watched) Apply(entries []catalog.Entry) ([]catalog.Result, error) {
+	for _, e := range entries {
+		w.applied <- e
+	}
+	return w.StateMachine.Apply(entries)
+}
+
+// TestALeadersCommandCarriesItsTerm from level 2 on, and what anybody proposes
+// carries none.
+func TestALeadersCommandCarriesItsTerm(t *testing.T) {
+	t.Parallel()
+	for _, level := range []uint64{1, 2} {
+		t.Run(fmt.Sprint("level ", level), func(t *testing.T) {
+			t.Parallel()
+			var highest atomic.Uint64
+			highest.Store(level)
+			applied := make(chan catalog.Entry, 64)
+			c := clustertest.Start(t, clustertest.Options{Configure: func(_ *clustertest.Node, config *cluster.Config) {
+				config.Catalog = watched{understands{config.Catalog, &highest}, applied}
+			}})
+			n := c.Leader()
+			l := (<-stretches(n)).Leader
+			for name, propose := range map[string]func(catalog.Command) (catalog.Result, error){
+				"leader": func(cmd catalog.Command) (catalog.Result, error) { return l.Propose(within(t, time.Minute), cmd) },
+				"anyone": func(cmd catalog.Command) (catalog.Result, error) { return n.Propose(within(t, time.Minute), cmd) },
+			} {
+				sent := catalog.NewCommand(time.Now(), catalog.PutSecret{Name: name, Sealed: []byte("x")})
+				if r, err := propose(sent); err != nil || r.Err != nil {
+					t.Fatal(err, r.Err)
+				}
+				want := uint64(0)
+				if name == "leader" && level >= catalog.TermLevel {
+					want = l.Term()
+				}
+				for { // past what raised the level
+					e := <-applied
+					got, err := catalog.DecodeCommand(e.Data)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got.Request != sent.Request {
+						continue
+					}
+					if got.Term != want || want != 0 && e.Term != want {
+						t.Errorf("%s: the command has term %d in an entry of term %d, want %d", name, got.Term, e.Term, want)
+					}
+					break
+				}
+			}
+		})
 	}
 }
