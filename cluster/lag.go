@@ -83,10 +83,11 @@ func (l *lag) hasArrived() bool {
 // behind returns how many committed entries the catalog lacks, and for how long
 // it has lacked one.
 func (n *Node) behind() (missing uint64, since time.Duration) {
+	reached := n.reached()
 	if n.raft.State() == raft.Leader {
-		return max(n.raft.CommitIndex(), n.reached()) - n.reached(), 0
+		return max(n.raft.CommitIndex(), reached) - reached, 0
 	}
-	return n.lag.measure(n.reached(), time.Now())
+	return n.lag.measure(reached, time.Now())
 }
 
 // watchLag asks the leader how far it is, about once a heartbeat timeout, and

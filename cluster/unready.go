@@ -47,7 +47,7 @@ func (n *Node) Unready() []Reason {
 	if missing, since := n.behind(); since > n.behindLimit {
 		out = append(out, Reason{ReasonBehind, fmt.Sprintf(
 			"node %s lacks %d entries that are committed, the oldest for %v", n.id, missing, short(since)), time.Now().Add(-since)})
-	} else if len(out) == 0 && !n.lag.hasArrived() {
+	} else if len(out) == 0 && !n.lag.hasArrived() && !n.Leads() {
 		out = append(out, Reason{ReasonBehind, fmt.Sprintf(
 			"node %s has not caught up since it started: it lacks %d entries that are committed", n.id, missing), n.started})
 	}
