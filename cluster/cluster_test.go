@@ -83,6 +83,9 @@ func TestLateNodeReceivesACopyAndThenTheLog(t *testing.T) {
 		s, other := a.Live().Stats(), b.Live().Stats()
 		return s.LastLog == other.LastLog && s.Members[1].Voter
 	})
+	// It takes both to commit, so the leader knows then that b has what follows the
+	// copy. One that does not goes back to before the copy, which b cannot follow.
+	c.Leader().MustPut("before", "the restart")
 	b.Stop()
 	b.Start()
 	c.Leader().MustPut("after", "the restart")

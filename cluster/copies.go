@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/blockstored/blockstored/metrics"
 )
 
 // Copy is a copy of the catalog on its way between two nodes.
@@ -30,6 +32,8 @@ type CopyStats struct {
 
 // copies counts copies.
 type copies struct {
+	metrics *metrics.Metrics
+
 	mu      sync.Mutex
 	stats   CopyStats
 	running []*transfer
@@ -43,23 +47,27 @@ type need struct {
 }
 
 // needs notes that a node is sent a copy with the entries up to index.
-func (c *copies) needs(id raft.ServerID, index uint64, now time.Time) {
+func (c *copies) needs(id raft.ServerID, index uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.follow == nil {
 		c.follow = map[raft.ServerID]need{}
 	}
-	c.follow[id] = need{index, now}
+	c.follow[id] = need{index, time.Now()}
 }
 
+// followWaits is how long the log is kept for a node that had a copy and does not
+// move.
+const followWaits = time.Minute
+
 // behind returns the nodes that were sent a copy and have not caught up, but for
-// those that have not moved since still and are not being sent one.
-func (c *copies) behind(still time.Time) (ids []raft.ServerID) {
+// those that are not being sent one and have not moved for followWaits.
+func (c *copies) behind() (ids []raft.ServerID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, f := range c.follow {
 		sending := slices.ContainsFunc(c.running, func(t *transfer) bool { return !t.inbound && t.node == string(id) })
-		if !sending && f.since.Before(still) {
+		if !sending && time.Since(f.since) > followWaits {
 			delete(c.follow, id)
 			continue
 		}
@@ -68,20 +76,20 @@ func (c *copies) behind(still time.Time) (ids []raft.ServerID) {
 	return ids
 }
 
-// reached notes that a node has the log up to last, and returns up to where of
-// cut the log may be dropped for it.
-func (c *copies) reached(id raft.ServerID, last, cut uint64, now time.Time) uint64 {
+// reached notes that a node has the log up to last, and returns up to where the log
+// may be dropped for it. With all of what was committed it has caught up.
+func (c *copies) reached(id raft.ServerID, last, commit uint64) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := c.follow[id]
 	if last > f.after {
-		f = need{last, now}
+		f = need{last, time.Now()}
 		c.follow[id] = f
 	}
-	if f.after >= cut {
+	if f.after >= commit {
 		delete(c.follow, id)
 	}
-	return min(cut, f.after)
+	return max(f.after, 1) - 1 // what follows an entry is sent by its term
 }
 
 // transfer is a copy on its way.
@@ -98,10 +106,12 @@ func (c *copies) begin(t *transfer) *transfer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.running = append(c.running, t)
+	c.metrics.CopyBegins(t.way())
 	return t
 }
 
-func (c *copies) end(t *transfer, err error) {
+func (c *copies) end(t *transfer, took time.Duration, err error) {
+	c.metrics.CopyEnds(t.way(), took, err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.running = slices.DeleteFunc(c.running, func(o *transfer) bool { return o == t })
@@ -129,6 +139,19 @@ func (c *copies) look() CopyStats {
 		}
 	}
 	return s
+}
+
+func (t *transfer) way() metrics.Direction {
+	if t.inbound {
+		return metrics.Received
+	}
+	return metrics.Sent
+}
+
+// carried counts bytes that went over the wire.
+func (c *copies) carried(t *transfer, n int) {
+	t.wire.Add(int64(n))
+	c.metrics.CopyBytes(t.way(), int64(n))
 }
 
 func (t *transfer) look() Copy {
@@ -159,12 +182,12 @@ func (c counted) Read(p []byte) (int, error) {
 // moving is told of each read.
 type moving struct {
 	io.Reader
-	moved func()
+	moved func(n int)
 }
 
 // Read implements [io.Reader].
 func (m moving) Read(p []byte) (int, error) {
 	n, err := m.Reader.Read(p)
-	m.moved()
+	m.moved(n)
 	return n, err
 }

@@ -22,6 +22,9 @@ type disk struct {
 	voting   func()              // waits until the node may vote
 	appended func(time.Duration) // is told how long appending entries took
 
+	applied func() uint64 // up to where the log is applied; set before raft runs
+	bound   atomic.Uint64 // up to where what is applied may be dropped; 0: anywhere
+
 	hanging atomic.Int32  // writes that take longer than limit
 	changed chan struct{} // has an element after hanging changed
 	served  atomic.Bool   // raft's goroutines write, and nobody else
@@ -96,22 +99,32 @@ const cutStep = 128
 // DeleteRange drops entries, a few at a time: as one write a long log would take
 // seconds, in which no entry could be written, and memory for all of it. It goes
 // from the end that nothing follows, so that after a crash what is left is one
-// piece.
+// piece. Of entries that are applied it drops none beyond bound.
 func (d *disk) DeleteRange(first, last uint64) error {
+	if bound := d.bound.Load(); bound > 0 && first <= d.applied() {
+		last = min(last, bound)
+	}
+	oldest, err := d.FirstIndex()
+	if err != nil || oldest == 0 {
+		return err // nothing is there
+	}
 	newest, err := d.LastIndex()
 	if err != nil {
 		return err
 	}
+	backwards := last >= newest
+	first, last = max(first, oldest), min(last, newest)
 	for first <= last {
-		from, to := first, min(last, first+cutStep-1)
-		if last >= newest {
-			from, to = max(first, last-min(last, cutStep-1)), last
+		n := min(last-first, cutStep-1)
+		from, to := first, first+n
+		if backwards {
+			from, to = last-n, last
 		}
 		if err := d.through(func() error { return d.BoltStore.DeleteRange(from, to) }); err != nil {
 			return err
 		}
-		if last >= newest {
-			last = from - 1
+		if backwards {
+			last = from - 1 // at least oldest-1, which is no less than 0
 		} else {
 			first = to + 1
 		}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/blockstored/blockstored/bundle"
 )
 
@@ -97,4 +99,81 @@ func TestDiskStallsFromTheLimitUntilTheWriteEnds(t *testing.T) {
 	if err := d.timed("x", func() error { return nil }); err != nil || d.stalled() || len(d.changed) != 0 {
 		t.Errorf("a quick write: stalled %v, %v", d.stalled(), err)
 	}
+}
+
+// fillLog writes entries first to last.
+func fillLog(t *testing.T, d *disk, first, last uint64) {
+	t.Helper()
+	logs := []*raft.Log{}
+	for i := first; i <= last; i++ {
+		logs = append(logs, &raft.Log{Index: i, Term: 1, Data: []byte("x")})
+	}
+	if err := d.StoreLogs(logs); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheLogIsCutInStepsAndStaysOnePiece(t *testing.T) {
+	store, err := openStore(filepath.Join(t.TempDir(), "raft.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	applied, steps := uint64(0), 0
+	var d *disk
+	d = newDisk(store, time.Hour, func(write func() error) error {
+		err := write()
+		if first, last := ends(t, d); first > 0 {
+			for i := first; i <= last; i++ { // a crash here leaves this
+				if err := d.GetLog(i, new(raft.Log)); err != nil {
+					t.Errorf("entry %d of %d to %d: %v", i, first, last, err)
+				}
+			}
+		}
+		steps++
+		return err
+	}, func(err error) { t.Error(err) })
+	d.applied = func() uint64 { return applied }
+	defer func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	const n = 5 * cutStep
+	cut := func(what string, first, last, wantFirst, wantLast uint64) {
+		t.Helper()
+		steps = 0
+		if err := d.DeleteRange(first, last); err != nil {
+			t.Fatal(err)
+		}
+		if gotFirst, gotLast := ends(t, d); gotFirst != wantFirst || gotLast != wantLast {
+			t.Errorf("%s: the log goes from %d to %d, want %d to %d", what, gotFirst, gotLast, wantFirst, wantLast)
+		}
+	}
+	cut("nothing there", 0, 10, 0, 0)
+	fillLog(t, d, 1, n)
+	if cut("the beginning", 1, 2*cutStep+1, 2*cutStep+2, n); steps != 3 {
+		t.Errorf("%d steps", steps)
+	}
+	cut("the beginning again", 1, 10, 2*cutStep+2, n)
+	cut("the end, in conflict with a leader", 3*cutStep, n, 2*cutStep+2, 3*cutStep-1)
+	applied = 3*cutStep - 1
+	d.bound.Store(2*cutStep + 5)
+	cut("not beyond the bound", 2*cutStep+2, 3*cutStep-1, 2*cutStep+6, 3*cutStep-1)
+	fillLog(t, d, 3*cutStep, n)
+	cut("but what is not applied", 3*cutStep, n, 2*cutStep+6, 3*cutStep-1)
+	d.bound.Store(0)
+	cut("all", 0, n, 0, 0)
+}
+
+func ends(t *testing.T, d *disk) (first, last uint64) {
+	t.Helper()
+	first, err := d.FirstIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err = d.LastIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return first, last
 }

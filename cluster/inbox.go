@@ -25,6 +25,7 @@ type inbox struct {
 	mu      sync.Mutex
 	running *incoming
 	have    *copyHeader // of the copy that waits; nil if there is none
+	since   time.Time   // it waits
 }
 
 // incoming is a copy that arrives.
@@ -71,11 +72,11 @@ func (b *inbox) begin(ctx context.Context, o offered, from string) (*incoming, e
 func (b *inbox) end(in *incoming, err error) {
 	in.unhook()
 	in.cancel(nil)
-	b.copies.end(in.transfer, err)
+	b.copies.end(in.transfer, b.now().Sub(in.since), err)
 	b.mu.Lock()
 	b.running = nil
 	if err == nil {
-		b.have = &in.header
+		b.have, b.since = &in.header, b.now()
 	}
 	b.mu.Unlock()
 	close(in.done)
@@ -98,12 +99,16 @@ func (b *inbox) claim(h copyHeader) error {
 	return nil
 }
 
-// expired forgets a copy that waits for nothing: the log has led past it. It
-// reports whether there was one, which the caller discards.
-func (b *inbox) expired(applied uint64) bool {
+// copyWaits is how long a copy that has arrived waits for raft's word, which
+// comes at once if it comes.
+const copyWaits = time.Minute
+
+// expired forgets a copy that was never installed. It reports whether there was
+// one, which the caller discards.
+func (b *inbox) expired() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.have == nil || b.have.index > applied {
+	if b.have == nil || b.now().Sub(b.since) < copyWaits {
 		return false
 	}
 	b.have = nil
@@ -112,11 +117,12 @@ func (b *inbox) expired(applied uint64) bool {
 
 // arriving is the body of a copy. It fails when nothing comes for limit.
 type arriving struct {
-	rc    *http.ResponseController
-	src   io.Reader
-	in    *incoming
-	limit time.Duration
-	ended atomic.Bool
+	rc      *http.ResponseController
+	src     io.Reader
+	in      *incoming
+	limit   time.Duration
+	carried func(bytes int)
+	ended   atomic.Bool
 }
 
 // Read implements [io.Reader].
@@ -128,7 +134,7 @@ func (a *arriving) Read(p []byte) (int, error) {
 		return 0, err // interrupt may have come before the deadline was set
 	}
 	n, err := a.src.Read(p)
-	a.in.wire.Add(int64(n))
+	a.carried(n)
 	if err == io.EOF {
 		a.ended.Store(true)
 	}

@@ -302,32 +302,34 @@ func (n *Node) compact() {
 	}
 }
 
+// heldLog bounds the log that is kept for copies, in multiples of Retention.Hard: a
+// node that is slower than the writes never catches up.
+const heldLog = 8
+
 // spare returns up to where of cut the log may be dropped: a node that gets a copy
 // of the catalog needs what follows the copy's index, and would need another copy
 // without it.
 func (n *Node) spare(cut uint64) uint64 {
 	ctx, cancel := contextUntil(n.closing)
 	defer cancel()
+	// The entry at the copy's index stays, too: what follows it is sent by its term.
 	if oldest := n.outbox.oldest(); oldest > 0 {
 		cut = min(cut, oldest-1)
 	}
-	if cut == 0 {
-		return 0
-	}
-	for _, id := range n.copies.behind(n.now().Add(-n.retention.Check)) {
+	for _, id := range n.copies.behind() {
+		commit := n.raft.CommitIndex()
 		h, err := n.healthOf(ctx, id)
 		if err != nil {
 			h.Log = 0
 		}
-		cut = min(cut, n.copies.reached(id, h.Log, cut, n.now()))
+		cut = min(cut, n.copies.reached(id, h.Log, commit))
 	}
-	return cut
+	return max(cut, n.trail.beyond(heldLog*n.retention.Hard))
 }
 
-// forgetCopy removes a copy that arrived and was never installed, when the log
-// has led past it.
+// forgetCopy removes a copy that arrived and was never installed.
 func (n *Node) forgetCopy() {
-	if !n.inbox.expired(n.fsm.position().index) {
+	if !n.inbox.expired() {
 		return
 	}
 	if err := n.fsm.catalog.Discard(); err != nil {
@@ -338,6 +340,8 @@ func (n *Node) forgetCopy() {
 // dropLog takes a snapshot, which makes the catalog durable, and drops the log
 // up to cut.
 func (n *Node) dropLog(cut uint64) error {
+	n.cutting.Lock()
+	defer n.cutting.Unlock()
 	rc := n.raft.ReloadableConfig()
 	last := n.raft.LastIndex()
 	if last < cut {
@@ -347,6 +351,9 @@ func (n *Node) dropLog(cut uint64) error {
 	if err := n.raft.ReloadConfig(rc); err != nil {
 		return err
 	}
+	// Raft counts from the end of the log, which moves on meanwhile.
+	n.store.bound.Store(cut)
+	defer n.store.bound.Store(0)
 	_, err, _ := call(context.Background(), &n.calls, func() (struct{}, error) {
 		return struct{}{}, n.raft.Snapshot().Error()
 	})

@@ -56,6 +56,7 @@ type Node struct {
 	lag        lag                       // behind the leader
 	leaving    atomic.Pointer[time.Time] // since when; nil: it stays
 	joining    sync.Mutex                // one change of who may join at a time
+	cutting    sync.Mutex                // the log is shortened once at a time
 	raised     atomic.Uint64             // level that this leader has begun to put in force
 	lease      lease
 	promise    *promise
@@ -140,6 +141,7 @@ func (n *Node) start(config Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("prepare the folder for copies: %w", err)
 	}
+	n.copies.metrics = n.metrics
 	n.outbox = &outbox{dir: transit, fsm: n.fsm, life: n.asking}
 	n.inbox = &inbox{dir: transit, life: n.asking, copies: &n.copies, logger: n.logger, now: n.now}
 	n.fsm.inbox = n.inbox
@@ -150,6 +152,7 @@ func (n *Node) start(config Config) (err error) {
 	}
 	n.store = newDisk(store, config.DiskStall, config.LogWrite, func(err error) { _ = n.fsm.fail(err) })
 	n.store.voting = n.promise.keep
+	n.store.applied = func() uint64 { return n.fsm.position().index }
 	n.store.appended = n.metrics.LogAppend
 	defer func() {
 		if err != nil {

@@ -39,7 +39,10 @@ type outgoing struct {
 	copyHeader
 	meta raft.SnapshotMeta
 	path string
+	life context.Context
 	stop context.CancelFunc
+
+	begin sync.Once
 
 	made, total atomic.Int64 // bytes, while it is made
 
@@ -61,9 +64,9 @@ type ticket struct {
 // Close ends the use.
 func (t *ticket) Close() error { return t.leave() }
 
-// take returns a use of the copy there is, or of one that it begins to make: its
-// position is read first, so that it has at least the entries that its header
-// promises; a follower skips the others when they come.
+// take returns a use of the copy there is, or of one that is made when the first
+// waits for it: its position is read now, so that it has at least the entries
+// that its header promises; a follower skips the others when they come.
 func (o *outbox) take(live func() (*raft.SnapshotMeta, error)) (*ticket, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -77,11 +80,10 @@ func (o *outbox) take(live func() (*raft.SnapshotMeta, error)) (*ticket, error) 
 			return nil, errors.New("the catalog is empty: there is nothing to copy")
 		}
 		ctx, cancel := context.WithCancel(o.life)
-		out = &outgoing{copyHeader: newCopyHeader(meta.Index, meta.Term), meta: *meta, stop: cancel, ready: make(chan struct{})}
+		out = &outgoing{copyHeader: newCopyHeader(meta.Index, meta.Term), meta: *meta, life: ctx, stop: cancel, ready: make(chan struct{})}
 		out.path = filepath.Join(o.dir, fmt.Sprintf("send-%x", out.id))
 		out.meta.Size = int64(streamHeader)
 		o.current = out
-		o.making.Go(func() { o.make(ctx, out) })
 	}
 	out.users++
 	return &ticket{Reader: bytes.NewReader(out.append(nil)), outgoing: out, leave: sync.OnceValue(func() error { return o.release(out) })}, nil
@@ -100,6 +102,7 @@ func (o *outbox) release(out *outgoing) error {
 		return nil
 	}
 	out.stop()
+	out.begin.Do(func() { close(out.ready) }) // nobody waited for it
 	<-out.ready
 	if err := os.Remove(out.path); !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -107,11 +110,11 @@ func (o *outbox) release(out *outgoing) error {
 	return nil
 }
 
-func (o *outbox) make(ctx context.Context, out *outgoing) {
+func (o *outbox) make(out *outgoing) {
 	defer close(out.ready)
 	start := o.fsm.now()
 	if out.err = o.room(); out.err == nil {
-		out.err = o.fsm.catalog.Copy(ctx, out.path, func(done, total int64) {
+		out.err = o.fsm.catalog.Copy(out.life, out.path, func(done, total int64) {
 			out.made.Store(done)
 			out.total.Store(total)
 		})

@@ -58,12 +58,14 @@ func stuckNode(t *testing.T) (addr raft.ServerAddress, copying <-chan struct{}) 
 			}
 		}
 	})
-	calls := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == callCopy {
-			_, _ = r.Body.Read(make([]byte, 1))
-			reached <- struct{}{}
-			<-done
+	calls := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != callCopy {
+			reply(w, 0, []byte("{}"))
+			return
 		}
+		_, _ = r.Body.Read(make([]byte, 1))
+		reached <- struct{}{}
+		<-done
 	})}
 	serving.Go(func() { _ = calls.Serve(layer.calls()) })
 	t.Cleanup(func() {

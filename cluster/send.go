@@ -55,16 +55,19 @@ func (n *Node) sendCopy(to raft.ServerID, term uint64, out *outgoing) error {
 	defer watching.Wait()
 	defer cancel(nil)
 	c := n.copies.begin(&transfer{node: string(to), since: n.now(), out: out})
-	n.copies.needs(to, out.index, n.now())
-	err := out.await(ctx)
+	err := errSilent
+	if n.answers(ctx, to) { // for one that is gone no copy is made
+		n.copies.needs(to, out.index)
+		err = n.outbox.await(ctx, out)
+	}
 	if err == nil {
 		err = n.pushCopy(ctx, cancel, out, term, c)
 	}
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause // and not that a connection was closed for it
 	}
-	n.copies.end(c, err)
-	n.copies.needs(to, out.index, n.now())
+	n.copies.end(c, n.now().Sub(c.since), err)
+	n.copies.needs(to, out.index)
 	if err != nil {
 		if n.asking.Err() == nil {
 			n.logger.Warn("a node that is far behind did not get its copy of the catalog; it is tried again",
@@ -97,11 +100,12 @@ func (n *Node) whileWanted(ctx context.Context, cancel context.CancelCauseFunc, 
 	}
 }
 
-// await waits until the copy is made.
-func (o *outgoing) await(ctx context.Context) error {
+// await waits until the copy is made, which begins with the first that waits.
+func (o *outbox) await(ctx context.Context, out *outgoing) error {
+	out.begin.Do(func() { o.making.Go(func() { o.make(out) }) })
 	select {
-	case <-o.ready:
-		return o.err
+	case <-out.ready:
+		return out.err
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -129,12 +133,16 @@ func (n *Node) pushCopy(ctx context.Context, cancel context.CancelCauseFunc, out
 		writing.Wait()
 		_ = database.Close() // was only read
 	}()
+	moved := func(bytes int) {
+		silence.Reset(n.rpcLimit)
+		n.copies.carried(c, bytes)
+	}
 	trace := &httptrace.ClientTrace{Got1xxResponse: func(int, textproto.MIMEHeader) error {
 		silence.Reset(n.rpcLimit)
 		return nil
 	}}
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodPost,
-		"http://"+hex.EncodeToString([]byte(c.node))+callCopy, moving{counted{body, &c.wire}, func() { silence.Reset(n.rpcLimit) }})
+		"http://"+hex.EncodeToString([]byte(c.node))+callCopy, moving{body, moved})
 	if err != nil {
 		return err
 	}
@@ -202,8 +210,9 @@ func (s *server) receiveCopy(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	body := &arriving{rc: http.NewResponseController(w), src: r.Body, in: in, limit: s.node.rpcLimit}
-	defer context.AfterFunc(in.ctx, body.interrupt)()
+	body := &arriving{rc: http.NewResponseController(w), src: r.Body, in: in, limit: s.node.rpcLimit,
+		carried: func(bytes int) { s.node.copies.carried(in.transfer, bytes) }}
+	listening := context.AfterFunc(in.ctx, body.interrupt)
 	done := make(chan error, 1)
 	go func() { done <- s.node.takeCopy(in, body) }()
 	// The sender hears once a second that the copy is being checked.
@@ -212,8 +221,10 @@ func (s *server) receiveCopy(w http.ResponseWriter, r *http.Request) {
 	for {
 		select {
 		case err = <-done:
+			listening() // before end: the connection is used again
 			s.node.inbox.end(in, err)
 			if err != nil {
+				w.Header().Set("Connection", "close")
 				refuse(w, err)
 				return
 			}

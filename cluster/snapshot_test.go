@@ -139,7 +139,7 @@ func copied(t *testing.T, n *testNode) (meta raft.SnapshotMeta, header, content 
 	}
 	defer r.Close()
 	use := r.(*ticket)
-	if err := use.await(t.Context()); err != nil {
+	if err := n.outbox.await(t.Context(), use.outgoing); err != nil {
 		t.Fatal(err)
 	}
 	database, err := os.ReadFile(use.path)

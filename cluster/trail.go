@@ -98,6 +98,20 @@ func (t *trail) cut(now time.Time) uint64 {
 	return cut
 }
 
+// beyond returns the newest index behind which the log has at least size bytes, 0
+// for none.
+func (t *trail) beyond(size int64) (index uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, m := range t.marks {
+		if t.marks[len(t.marks)-1].total-m.total < size {
+			break
+		}
+		index = m.index
+	}
+	return index
+}
+
 // dropped forgets what lies at or before index, which the log no longer has.
 func (t *trail) dropped(index uint64) {
 	t.mu.Lock()

@@ -41,6 +41,7 @@ func Start(t testing.TB, options Options) *Cluster {
 	t.Helper()
 	options.Nodes = max(1, options.Nodes)
 	c := &Cluster{t: t, options: options, network: newNetwork(t)}
+	t.TempDir() // the folders of nodes are removed after they have stopped
 	t.Cleanup(c.stop)
 	if options.TLS {
 		var err error
