@@ -140,18 +140,32 @@ func Until(ctx context.Context, ask func(ctx context.Context) error) error {
 	}
 }
 
-// Memory returns how many bytes the node's process has in memory and had at most,
-// as the kernel of Linux counts them.
-func (n *Node) Memory() (now, peak int64, err error) {
+// Memory is what a process has in memory, in bytes, as the kernel of Linux counts
+// it.
+type Memory struct {
+	Resident  int64 `json:"resident"`
+	Anonymous int64 `json:"anonymous"` // of that, what is no mapped file
+	Peak      int64 `json:"peak"`      // resident at most so far
+}
+
+// Memory returns what the node's process has in memory.
+func (n *Node) Memory() (Memory, error) {
 	p, _ := n.process()
 	if p == nil {
-		return 0, 0, fmt.Errorf("node %s does not run", n.name)
+		return Memory{}, fmt.Errorf("node %s does not run", n.name)
 	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid))
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid))
+	status := string(content)
+	return Memory{kibibytes(status, "VmRSS:"), kibibytes(status, "RssAnon:"), kibibytes(status, "VmHWM:")}, err
+}
+
+// Metrics returns the samples of the node's metrics.
+func (n *Node) Metrics(ctx context.Context) (site.Metrics, error) {
+	socket, err := blockstored.FindAdminSocket(n.data)
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
-	return kibibytes(string(status), "VmRSS:"), kibibytes(string(status), "VmHWM:"), nil
+	return site.Scrape(ctx, socket)
 }
 
 // kibibytes finds a line like "VmHWM:   12345 kB" and returns bytes, 0 if there is

@@ -17,12 +17,15 @@ import (
 type Metrics map[string]float64
 
 // Metrics scrapes the site through the operators' socket.
-func (s *Site) Metrics(ctx context.Context) (Metrics, error) {
+func (s *Site) Metrics(ctx context.Context) (Metrics, error) { return Scrape(ctx, s.adminSocket()) }
+
+// Scrape returns the samples that an operators' socket answers.
+func Scrape(ctx context.Context, socket string) (Metrics, error) {
 	tr := &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
-			return d.DialContext(ctx, "unix", s.adminSocket())
+			return d.DialContext(ctx, "unix", socket)
 		},
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/metrics", nil)
@@ -35,7 +38,7 @@ func (s *Site) Metrics(ctx context.Context) (Metrics, error) {
 	}
 	defer resp.Body.Close() //nolint:errcheck // only read
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("metrics of %s: %s", s.cfg.Name, resp.Status)
+		return nil, fmt.Errorf("metrics of %s: %s", socket, resp.Status)
 	}
 	return parseMetrics(resp.Body)
 }
