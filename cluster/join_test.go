@@ -79,7 +79,10 @@ func TestNodeThatLostItsDiskIsAnother(t *testing.T) {
 // asks for its name does not wait for the answer.
 func TestNameOfANodeThatReceivesItsCopyIsTaken(t *testing.T) {
 	t.Parallel()
-	c := clustertest.Start(t, clustertest.Options{Configure: patient})
+	c := clustertest.Start(t, clustertest.Options{Configure: func(_ *clustertest.Node, config *cluster.Config) {
+		// So much time has a node to say that it is there.
+		config.HeartbeatTimeout, config.ElectionTimeout, config.LeaderLease = 20*time.Second, 20*time.Second, 20*time.Second
+	}})
 	leader := c.Leader()
 	n := c.New()
 	n.Start()
