@@ -40,15 +40,28 @@ func (i *Instance) joining(since time.Time) func() rest.Reason {
 // other nodes of the instance can take over. At once /readyz answers 503, answers
 // end their connections, and polls of other sites that wait are answered; another
 // node is made to lead; and this one serves on for Config.Drain, so that load
-// balancers find out. A node without others returns at once, and so does Leave
-// when ctx ends.
+// balancers find out; if nobody took the lead by then, for a few election timeouts
+// more. A node without others returns at once, and so does Leave when ctx ends.
 func (i *Instance) Leave(ctx context.Context) {
 	i.doors.leaving.Store(true)
 	i.server.Close()
 	drained := time.NewTimer(i.cfg.Drain)
 	defer drained.Stop()
-	if err := i.node.Leave(ctx); err != nil {
-		i.log.Warn("leaving, but no other node has taken the lead; the others elect one when this one is gone", "error", err)
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	told := false
+	for err := i.node.Leave(ctx); err != nil; err = i.node.Leave(ctx) {
+		if !told {
+			i.log.Warn("leaving, but no other node has taken the lead yet; if none does, the others elect one when this one is gone", "error", err)
+		}
+		told = true
+		select {
+		case <-again.C:
+		case <-drained.C:
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
 	if !i.several() {
 		return
