@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -253,4 +255,110 @@ func TestAClosedCatalogSaysSo(t *testing.T) {
 	if _, err := s.Apply(nil); !errors.Is(err, errClosed) {
 		t.Fatal(err)
 	}
+}
+
+// A copy is made in steps, between which commands are applied: it holds what was
+// applied up to its position, and the rest of the log leads on from there.
+func TestACopyMadeUnderWritesIsOfOneMoment(t *testing.T) {
+	s := newSite(t)
+	_, draft := s.bundleIn("one")
+	s.grow()
+	path := filepath.Join(t.TempDir(), "copy")
+	begun, before := len(s.log), 0
+	err := s.Copy(context.Background(), path, func(done, total int64) {
+		if before++; done >= total || done < 0 {
+			t.Errorf("%d of %d bytes after step %d, and there are more", done, total, before)
+		}
+		s.commit(draft) // pages that were copied and pages that were not
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before < 2 {
+		t.Fatalf("it took %d steps", before)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	s.commit(draft)
+	other := open(t)
+	index, _, err := other.Receive(context.Background(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Install(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if first, last := s.log[begun-1].Index, s.log[len(s.log)-2].Index; index < first || index > last {
+		t.Errorf("the copy is of entry %d, made between %d and %d", index, first, last)
+	}
+	for _, e := range s.log {
+		if e.Index > index {
+			if _, err := other.Apply([]Entry{e}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if dumpOf(t, other.DB) != dumpOf(t, s.DB) {
+		t.Error("the copy and the log after it lead elsewhere")
+	}
+}
+
+// A copy ends with its context, and when the catalog is closed or replaced.
+func TestACopyEnds(t *testing.T) {
+	why := errors.New("nobody wants it any more")
+	for what, end := range map[string]func(s *site, cancel context.CancelCauseFunc) error{
+		"with its context":        func(_ *site, cancel context.CancelCauseFunc) error { cancel(why); return nil },
+		"with the catalog":        func(s *site, _ context.CancelCauseFunc) error { go s.Close(); <-s.closing(); return nil },
+		"with another in its way": func(s *site, _ context.CancelCauseFunc) error { return s.Install(context.Background()) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := newSite(t)
+			s.grow()
+			if _, _, err := s.Receive(context.Background(), bytes.NewReader(copyOf(t, s.DB))); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancelCause(context.Background())
+			defer cancel(nil)
+			ended := false
+			err := s.Copy(ctx, filepath.Join(t.TempDir(), "copy"), func(int64, int64) {
+				if !ended {
+					ended = true
+					if err := end(s, cancel); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			if !errors.Is(err, why) && !errors.Is(err, errReplaced) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// grow makes the catalog larger than some steps of a copy.
+func (s *site) grow() {
+	s.Helper()
+	for i := range 8 {
+		s.must(PutSecret{Name: strconv.Itoa(i), Sealed: make([]byte, 2*stepPages*pageSize-4<<10)})
+	}
+}
+
+// closing is closed once Close has begun.
+func (s *site) closing() <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			h, err := s.use()
+			if err != nil {
+				return
+			}
+			h.users.Done()
+			runtime.Gosched()
+		}
+	}()
+	return done
 }
