@@ -225,5 +225,10 @@ func (p *play) heal(ctx context.Context) {
 	}
 	if err != nil && ctx.Err() == nil {
 		find(&p.findings.Unhealed, "%v", err)
+		for _, n := range p.lab.Nodes() {
+			if !n.Ready(ctx) {
+				n.Abort() // its log shows where it hangs
+			}
+		}
 	}
 }

@@ -253,6 +253,24 @@ func (n *Node) Kill() {
 	}
 }
 
+// Abort ends a process that hangs, and has it say first what each of its goroutines
+// does (SIGQUIT); [Node.Log] has it then.
+func (n *Node) Abort() {
+	_, exited := n.process()
+	if exited == nil {
+		return
+	}
+	n.signal(syscall.SIGQUIT)
+	select {
+	case <-exited:
+	case <-time.After(abortWithin):
+		n.Kill()
+	}
+}
+
+// abortWithin bounds how long an aborted process may take to say what it does.
+const abortWithin = 10 * time.Second
+
 // Stop asks the process to end (SIGTERM), as an operator does, and kills it if it
 // is still there after a minute, which is an error.
 func (n *Node) Stop(ctx context.Context) error {
