@@ -97,8 +97,9 @@ func (a *API) Ask(ctx context.Context, method, path, key string, header map[stri
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if key != "" {
-		req.Header.Set("Idempotency-Key", key)
-		req.GetBody = nil // the caller repeats it, not the transport
+		// Written so, the transport does not take it as leave to repeat the request by
+		// itself: the caller counts how often it was sent.
+		req.Header["idempotency-key"] = []string{key}
 	}
 	for name, value := range header {
 		req.Header.Set(name, value)
