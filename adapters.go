@@ -69,6 +69,9 @@ func (i *Instance) clusterStatus(ctx context.Context) (rest.ClusterStatus, error
 			Answers: m.Answers, Role: m.Role, Term: m.Term, CommitIndex: m.Commit, AppliedIndex: m.Applied, Lag: m.Lag,
 			DiskStalled: m.Stalled, Unready: append([]string{}, m.Unready...), Version: m.Version, Level: m.Level,
 		}
+		if m.Copy != nil {
+			one.CopyBytes, one.CopyTotal = m.Copy.Bytes, m.Copy.Total
+		}
 		if m.Answers && m.LastContact >= 0 {
 			heard := m.LastContact.Seconds()
 			one.LastContact = &heard

@@ -176,6 +176,11 @@ type ClusterNode struct {
 	Unready      []string `json:"unready"`       // reasons why it should get no requests, as its /readyz names them
 	Version      string   `json:"version"`       // of its program
 	Level        uint64   `json:"level"`         // highest level of commands that its program understands
+
+	// While the leader makes or sends it a copy of the catalog, the bytes of the
+	// database that were made or sent, and in all; 0 of all before that is known.
+	CopyBytes int64 `json:"copy_bytes,omitempty"`
+	CopyTotal int64 `json:"copy_total,omitempty"`
 }
 
 // NodeInvitation is a token with which a node joins the instance. Whoever has

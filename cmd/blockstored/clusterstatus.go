@@ -175,6 +175,8 @@ func nodeDisk(n api.ClusterNode) string {
 // nodeState is whether a node can serve, in the words of its /readyz.
 func nodeState(n api.ClusterNode) string {
 	switch {
+	case n.CopyTotal > 0:
+		return fmt.Sprintf("gets a copy of the catalog: %d of %d MiB", n.CopyBytes>>20, n.CopyTotal>>20)
 	case !n.Answers:
 		return "no answer"
 	case len(n.Unready) > 0:

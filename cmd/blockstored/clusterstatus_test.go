@@ -49,3 +49,10 @@ func TestOutlookSaysHowManyNodesMayFail(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestACopyIsShownWhileItComes(t *testing.T) {
+	n := api.ClusterNode{Answers: true, Unready: []string{"joining"}, CopyBytes: 3 << 20, CopyTotal: 10 << 20}
+	if got := nodeState(n); got != "gets a copy of the catalog: 3 of 10 MiB" {
+		t.Error(got)
+	}
+}
