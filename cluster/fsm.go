@@ -37,8 +37,9 @@ type fsm struct {
 	logger    *slog.Logger
 	now       clock
 	trail     *trail
-	inbox     *inbox      // of copies to install
-	onFailure func(error) // called once, must not block
+	inbox     *inbox                  // of copies to install
+	forget    func(last uint64) error // drops the log up to there, all of which a copy has; set before raft runs
+	onFailure func(error)             // called once, must not block
 
 	// write is held while the catalog changes, so that a stamp cannot pass a
 	// batch.
@@ -236,6 +237,11 @@ func (f *fsm) Restore(source io.ReadCloser) error {
 	if at := f.position().index; at < header.index {
 		return f.fail(bundle.Errorf(bundle.KindCorrupt,
 			"the installed catalog stands at entry %d, before %d where its sender said", at, header.index))
+	}
+	// What is left of the log below the copy may never have been committed, and
+	// this node would pass it on as a leader.
+	if err := f.forget(header.index); err != nil {
+		return f.fail(fmt.Errorf("drop the log that a copy of the catalog replaced: %w", err))
 	}
 	f.trail.reset()
 	f.logger.Info("installed a copy of the catalog", "index", f.position().index, "took", f.now().Sub(start))

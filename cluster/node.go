@@ -168,10 +168,20 @@ func (n *Node) start(config Config) (err error) {
 	if err != nil {
 		return err
 	}
+	if log.last < n.fsm.position().index { // the node was killed when it had installed a copy
+		if err := n.store.DeleteRange(log.first, log.last); err != nil {
+			return fmt.Errorf("drop the log that a copy of the catalog replaced: %w", err)
+		}
+		log.first, log.last = 0, 0
+	}
 	n.trail.seed(log.first, log.last, n.logBytes())
 	// An entry may have 512 KiB, so the cache can grow to 64 MiB.
 	if n.logs, err = raft.NewLogCache(128, n.store); err != nil {
 		return err
+	}
+	n.fsm.forget = func(last uint64) error {
+		n.store.bound.Store(0) // a cut that waits is one of the log before
+		return n.logs.DeleteRange(0, last)
 	}
 	conf := n.raftConfig(config)
 	n.transport = &transport{node: n, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{

@@ -249,6 +249,58 @@ func TestOnlyTheCopyThatArrivedIsInstalled(t *testing.T) {
 	}
 }
 
+// TestACopyReplacesTheLogBelowIt also where a node is killed before that is done:
+// entries that were never committed must not be there when it leads.
+func TestACopyReplacesTheLogBelowIt(t *testing.T) {
+	source := startNode(t, t.TempDir())
+	for i := range 30 {
+		source.propose(t, fmt.Sprint("new ", i))
+	}
+	meta, header, content := copied(t, source)
+	stale := func(store raft.LogStore, from uint64) {
+		t.Helper()
+		for index := from; index < meta.Index; index++ {
+			if err := store.StoreLog(&raft.Log{Index: index, Term: 1, Type: raft.LogCommand, Data: []byte("never committed")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	gone := func(what string, n *testNode) {
+		t.Helper()
+		for index := range meta.Index {
+			var entry raft.Log
+			if err := n.logs.GetLog(index, &entry); !errors.Is(err, raft.ErrLogNotFound) {
+				t.Fatalf("%s: there is an entry %d, %q, %v", what, index, entry.Data, err)
+			}
+		}
+	}
+
+	dir := t.TempDir()
+	n := startNode(t, dir)
+	n.propose(t, "old")
+	stale(n.logs, n.raft.LastIndex()+1)
+	if err := errors.Join(arrive(t, n, content), restore(t, n, meta, header)); err != nil {
+		t.Fatal(err)
+	}
+	gone("installed", n)
+	n.stop(t)
+
+	store, err := openStore(n.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale(store, 3)
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := startNode(t, dir)
+	gone("started again", again)
+	if got, want := again.book.lines(t), source.book.lines(t); got != want {
+		t.Errorf("the state is %q", got)
+	}
+	again.propose(t, "works")
+}
+
 func TestUnreadableMembersAreAnError(t *testing.T) {
 	if _, err := decodeConfiguration([]byte("\xffgarbage")); err == nil {
 		t.Error("no error")
