@@ -171,6 +171,9 @@ func TestALeadersCommandCarriesItsTerm(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
+					if _, raises := got.Body.(catalog.RaiseLevel); raises && got.Term != e.Term {
+						t.Errorf("what raises the level has term %d in an entry of term %d", got.Term, e.Term)
+					}
 					if got.Request != sent.Request {
 						continue
 					}

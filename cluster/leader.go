@@ -35,7 +35,7 @@ func (l Leader) Term() uint64 { return l.term }
 // "reason" = "deposed" says that the node does not lead in that term any more
 // and that the command was not proposed.
 func (l Leader) Propose(ctx context.Context, cmd catalog.Command) (catalog.Result, error) {
-	if inForce, _ := l.node.fsm.catalog.Levels(); inForce >= catalog.TermLevel {
+	if l.node.usable(cmd) >= catalog.TermLevel {
 		cmd.Term = l.term
 	}
 	if err := l.node.permitted(cmd); err != nil {

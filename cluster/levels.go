@@ -14,12 +14,19 @@ import (
 	"github.com/blockstored/blockstored/catalog"
 )
 
-// permitted refuses a command that a node of this cluster might not understand.
-func (n *Node) permitted(cmd catalog.Command) error {
+// usable returns the level that cmd may be of: the one in force, or the one that
+// it puts in force, as raiseOnce has asked all nodes.
+func (n *Node) usable(cmd catalog.Command) uint64 {
 	inForce, _ := n.fsm.catalog.Levels()
 	if raise, ok := cmd.Body.(catalog.RaiseLevel); ok {
-		inForce = max(inForce, raise.Level) // raiseOnce has asked all nodes
+		return max(inForce, raise.Level)
 	}
+	return inForce
+}
+
+// permitted refuses a command that a node of this cluster might not understand.
+func (n *Node) permitted(cmd catalog.Command) error {
+	inForce := n.usable(cmd)
 	if level := cmd.Level(); level > inForce {
 		return bundle.Errorf(bundle.KindUnavailable,
 			"this needs level %d, and level %d is in force until all nodes of the instance run a program that understands more: upgrade the others", level, inForce).
