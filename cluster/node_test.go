@@ -233,9 +233,10 @@ func TestProposeRefusesWhatIsNoCommand(t *testing.T) {
 func TestEndedWaitLeavesTheOutcomeUnknown(t *testing.T) {
 	n := startNode(t, t.TempDir())
 	release := make(chan struct{})
-	n.book.set(func() { n.book.beforeApply = func() error { <-release; return nil } })
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	n.book.set(func() {
+		n.book.beforeApply = func() error { cancel(context.DeadlineExceeded); <-release; return nil }
+	})
 	_, err := n.proposeData(ctx, []byte("slow"))
 	e, ok := errors.AsType[*bundle.Error](err)
 	if !ok || e.Kind != bundle.KindUnavailable || e.Fields["outcome"] != "unknown" || !errors.Is(err, context.DeadlineExceeded) {

@@ -170,9 +170,8 @@ func TestCallsTellWhatWasNotSentFromWhatMayHaveBeenDone(t *testing.T) {
 		t.Errorf("nobody is there: %v", err)
 	}
 	release := make(chan struct{})
-	n.book.set(func() { n.book.beforeApply = func() error { <-release; return nil } })
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
+	ctx, cancel := context.WithCancel(t.Context())
+	n.book.set(func() { n.book.beforeApply = func() error { cancel(); <-release; return nil } })
 	_, _, err := p.call(ctx, n.id, http.MethodPost, callPropose, []byte("x"))
 	if isUnreached(err) || !isUnknown(forwardError(err)) || !bundle.IsKind(forwardError(err), bundle.KindUnavailable) {
 		t.Errorf("no answer in time: %v", err)
