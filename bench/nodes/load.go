@@ -17,7 +17,8 @@ import (
 // patience bounds each wait for the program.
 const patience = 60 * time.Second
 
-// load is writers that commit through all nodes in turn, each to its own bundle.
+// load is writers that commit through all nodes in turn, each to its own bundle,
+// and read on the next node what they committed.
 type load struct {
 	apis    []*site.API
 	writers []*writer
@@ -25,6 +26,7 @@ type load struct {
 	// next then, once if again is set, with the same Idempotency-Key.
 	within time.Duration
 	again  bool
+	stay   bool // each writer keeps to one node, and reads nothing on another
 
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -112,7 +114,10 @@ func (l *load) close() {
 // write commits versions through one node after the other.
 func (l *load) write(ctx context.Context, w *writer) {
 	for n := 0; ctx.Err() == nil; n++ {
-		at := (w.number + n) % len(l.apis)
+		at := w.number % len(l.apis)
+		if !l.stay {
+			at = (w.number + n) % len(l.apis)
+		}
 		content := fmt.Sprintf("writer %d, %d of %d", w.number, n, len(w.acked))
 		began := time.Now()
 		version, err := l.commit(ctx, at, w.bundle, content)
@@ -121,7 +126,9 @@ func (l *load) write(ctx context.Context, w *writer) {
 			continue
 		}
 		w.acked[version] = content
-		l.look(ctx, (at+1)%len(l.apis), w, version)
+		if !l.stay {
+			l.look(ctx, (at+1)%len(l.apis), w, version)
+		}
 	}
 }
 

@@ -6,7 +6,7 @@
 //	go run ./bench/nodes [--kill leader|follower] [--how kill|pause|isolate|freeze] [--rounds N]
 //	go run ./bench/nodes --roll restart
 //	go run ./bench/nodes --roll upgrade --old PROGRAM
-//	go run ./bench/nodes --rate [--rounds N] [--slice D]
+//	go run ./bench/nodes --rate [--stay] [--rounds N] [--slice D]
 //
 // Then it looks on every node for an acknowledged version that is lost or altered, a
 // gap among a bundle's versions, a read without the mark of staleness that did not
@@ -51,7 +51,7 @@ type options struct {
 	frozen        time.Duration
 	settings      settings
 	roll, old     string
-	rate          bool
+	rate, stay    bool
 	slice         time.Duration
 	program       string
 	json          bool
@@ -86,6 +86,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.roll, "roll", "", "replace one node after the other: restart or upgrade")
 	flags.StringVar(&o.old, "old", "", "built blockstored that nodes run before --roll upgrade")
 	flags.BoolVar(&o.rate, "rate", false, "compare the commit rate with that of one node")
+	flags.BoolVar(&o.stay, "stay", false, "with --rate, let each writer keep to one node, and read nothing on another")
 	flags.DurationVar(&o.slice, "slice", 8*time.Second, "load on each number of nodes in each round of --rate")
 	flags.StringVar(&o.program, "program", "", "built blockstored to use (default: build it)")
 	flags.BoolVar(&o.json, "json", false, "print the result as JSON, too")
@@ -112,6 +113,8 @@ func (o options) check() error {
 		return errors.New("--roll upgrade and --old PROGRAM belong together")
 	case o.roll != "" && o.rate:
 		return errors.New("give --roll or --rate, not both")
+	case o.stay && !o.rate:
+		return errors.New("--stay belongs to --rate")
 	}
 	return nil
 }

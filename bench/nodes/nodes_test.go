@@ -146,7 +146,7 @@ func TestOperatorGovernsNodes(t *testing.T) {
 func TestFlagsAreChecked(t *testing.T) {
 	for _, args := range []string{
 		"--kill nobody", "--how gently", "--writers 0", "--rounds 0", "--nothing", "surplus", "--set LOG=debug",
-		"--roll over", "--roll upgrade", "--old p", "--rate --roll restart",
+		"--roll over", "--roll upgrade", "--old p", "--rate --roll restart", "--stay",
 	} {
 		if _, err := parse(strings.Fields(args)); err == nil {
 			t.Errorf("%s was taken", args)

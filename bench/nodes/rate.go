@@ -55,7 +55,7 @@ func rate(ctx context.Context, o options, program site.Program, dir string) (_ *
 		if err != nil {
 			return nil, err
 		}
-		l.within = patience
+		l.within, l.stay = patience, o.stay
 		loads = append(loads, l)
 	}
 	r := &result{Nodes: 3, Writers: o.writers, Rates: &rates{}}
