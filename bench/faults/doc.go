@@ -2,7 +2,7 @@
 // nodes while faults happen to it, and everything they were told is held against
 // what the API may do.
 //
-//	go run ./bench/faults [--histories 10] [--seed N] [--for 20s] [--clients 6] [--parallel 2] [--faults kill,pause,…] [--program PATH] [--log debug] [--json]
+//	go run ./bench/faults [--histories 10] [--seed N] [--for 20s] [--clients 6] [--parallel 2] [--faults kill,pause,…] [--program PATH | --short-log] [--log debug] [--json]
 //	go run ./bench/faults --check FOLDER/history.json
 //
 // It needs root, Linux and Versity's S3 gateway: the nodes are processes of the

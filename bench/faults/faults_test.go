@@ -1,11 +1,7 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -84,7 +80,11 @@ func TestNothingIsFoundUnderAnyKindOfFault(t *testing.T) {
 func TestReadsThatAskNobodyAreNoticed(t *testing.T) {
 	needLab(t)
 	const barrier = "ReadBarrier(ctx context.Context, level Level) (index uint64, stale bool, err error) {\n"
-	defective := withDefect(t, "cluster/read.go", barrier, barrier+"\tlevel = Local\n")
+	defect := variant{"cluster/read.go", map[string]string{barrier: barrier + "\tlevel = Local\n"}}
+	defective, err := defect.build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	const tries = 5 // the first one has hundreds of chances already
 	for seed := range uint64(tries) {
 		p := brief(t, seed, fault{Kind: slow, After: 100 * time.Millisecond, For: 4 * time.Second, Node: int(seed) % nodes, Part: 1})
@@ -102,41 +102,8 @@ func TestReadsThatAskNobodyAreNoticed(t *testing.T) {
 	t.Error("nothing was noticed")
 }
 
-// withDefect builds the program with a piece of one of its files replaced.
-func withDefect(t *testing.T, file, was, is string) site.Program {
-	t.Helper()
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
+func TestTheProgramWithAShortLogCanBeMade(t *testing.T) {
+	if _, _, err := shortLog.source(t.Context()); err != nil {
+		t.Error(err)
 	}
-	path, dir := filepath.Join(root, filepath.FromSlash(file)), t.TempDir()
-	source, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.Count(string(source), was) != 1 {
-		t.Fatalf("%s does not have %q once", file, was)
-	}
-	other, overlay := filepath.Join(dir, "other.go"), filepath.Join(dir, "overlay.json")
-	encoded, err := json.Marshal(map[string]any{"Replace": map[string]string{path: other}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range map[string]string{other: strings.Replace(string(source), was, is, 1), overlay: string(encoded)} {
-		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return buildWith(t.Context(), t, dir, overlay)
-}
-
-func buildWith(ctx context.Context, t *testing.T, dir, overlay string) site.Program {
-	t.Helper()
-	program := filepath.Join(dir, "blockstored")
-	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", program, "../../cmd/blockstored")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatal(fmt.Errorf("%w\n%s", err, out))
-	}
-	return site.Program(program)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -38,6 +39,7 @@ type options struct {
 	logLevel            string
 	json                bool
 	recheck             string
+	shortLog            bool
 }
 
 func parse(args []string) (options, error) {
@@ -52,6 +54,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&list, "faults", "", "kinds of faults, separated by commas (default: all)")
 	flags.StringVar(&o.program, "program", "", "built blockstored to use (default: build it)")
 	flags.StringVar(&o.logLevel, "log", "info", "what the nodes log: debug, info, warn or error")
+	flags.BoolVar(&o.shortLog, "short-log", false, "build a program that keeps hardly any log: nodes that were away get a copy of the catalog")
 	flags.StringVar(&o.recheck, "check", "", "a kept history.json: only look for an order of its calls again")
 	flags.BoolVar(&o.json, "json", false, "print the result as JSON, too")
 	err := flags.Parse(args)
@@ -67,7 +70,22 @@ func parse(args []string) (options, error) {
 	case o.histories < 1 || o.parallel < 1 || o.clients < 1 || o.length <= 0:
 		return o, errors.New("give numbers and times above zero")
 	}
+	if o.shortLog && o.program != "" {
+		return o, errors.New("--short-log builds a program, --program names one: give one of them")
+	}
 	return o, nil
+}
+
+// again returns the flags that another history of the same seed needs.
+func (o options) again() string {
+	s := fmt.Sprintf(" --for %v --clients %d", o.length, o.clients)
+	if len(o.kinds) < len(faultKinds) {
+		s += " --faults " + strings.Join(o.kinds, ",")
+	}
+	if o.shortLog {
+		s += " --short-log"
+	}
+	return s
 }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
@@ -79,7 +97,11 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return recheck(o.recheck, stdout)
 	}
 	return site.InFolder("faults", func(dir string) error {
-		program, err := site.Program(o.program).OrBuild(ctx, dir)
+		build := site.Program(o.program).OrBuild
+		if o.shortLog {
+			build = shortLog.build
+		}
+		program, err := build(ctx, dir)
 		if err != nil {
 			return err
 		}
@@ -143,7 +165,7 @@ func (p *play) tell(w io.Writer) error {
 	if !p.findings.any() {
 		return os.RemoveAll(p.dir)
 	}
-	fmt.Fprintf(w, "seed %d: everything is in %s; again: go run ./bench/faults --histories 1 --seed %d\n", p.seed, p.dir, p.seed)
+	fmt.Fprintf(w, "seed %d: everything is in %s; again: go run ./bench/faults --histories 1 --seed %d%s\n", p.seed, p.dir, p.seed, p.flags)
 	told := 0
 	for _, k := range p.findings.kinds() {
 		for _, text := range *k.texts {

@@ -32,6 +32,7 @@ type play struct {
 	seed     uint64
 	number   int // of clients
 	logLevel string
+	flags    string // with which it can be played again
 	faults   []fault
 	lab      *lab.Lab
 	clients  []*client
@@ -47,7 +48,7 @@ type play struct {
 func newPlay(o options, seed uint64, dir string) *play {
 	r := &result{Histories: 1, Length: o.length, Faults: map[string]int{}}
 	return &play{
-		world: &world{}, dir: dir, seed: seed, number: o.clients, logLevel: o.logLevel, result: r, findings: &r.Findings, filled: map[*lab.Node]bool{},
+		world: &world{}, dir: dir, seed: seed, number: o.clients, logLevel: o.logLevel, flags: o.again(), result: r, findings: &r.Findings, filled: map[*lab.Node]bool{},
 		faults: plan(rand.New(rand.NewPCG(seed, 1<<32)), o.kinds, o.length),
 	}
 }
