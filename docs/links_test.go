@@ -45,6 +45,35 @@ func TestCheckLinkRefusesWhatIsNotThere(t *testing.T) {
 	}
 }
 
+// Whoever opens docs/README.md must see every decision, under its number, which
+// Markdown counts by itself.
+func TestEveryDecisionIsListedUnderItsNumber(t *testing.T) {
+	list, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("decisions/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no decisions: %v", err)
+	}
+	for i, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		heading, _, _ := strings.Cut(string(text), "\n")
+		number := fmt.Sprintf("%d. ", i+1)
+		title, ok := strings.CutPrefix(heading, "# "+number)
+		if !ok || !strings.HasPrefix(filepath.Base(file), fmt.Sprintf("%04d-", i+1)) {
+			t.Errorf("%s begins with %q: the next number is %d", file, heading, i+1)
+			continue
+		}
+		if line := fmt.Sprintf("\n%s[%s](%s)\n", number, title, filepath.ToSlash(file)); !strings.Contains(string(list), line) {
+			t.Errorf("README.md lacks the line %q", strings.TrimSpace(line))
+		}
+	}
+}
+
 // checkLink checks the file and, of Markdown, the heading.
 func checkLink(doc, target string) error {
 	path, fragment, _ := strings.Cut(target, "#")
