@@ -6,7 +6,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/blockstored/blockstored/bench/lab"
 	"github.com/blockstored/blockstored/bench/site"
 )
 
@@ -21,10 +20,10 @@ type result struct {
 	Copies int           `json:"copies"`
 	Wire   int64         `json:"copy_on_the_wire"`
 
-	LeaderBefore lab.Memory `json:"leader_before"`
-	DiskBefore   int64      `json:"leader_disk_before"`
-	Leader       cost       `json:"leader"`
-	Newcomer     cost       `json:"newcomer"`
+	LeaderBefore site.Memory `json:"leader_before"`
+	DiskBefore   int64       `json:"leader_disk_before"`
+	Leader       cost        `json:"leader"`
+	Newcomer     cost        `json:"newcomer"`
 
 	Before stretch `json:"before"`
 	During stretch `json:"until_it_votes"`

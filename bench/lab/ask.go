@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -140,23 +137,13 @@ func Until(ctx context.Context, ask func(ctx context.Context) error) error {
 	}
 }
 
-// Memory is what a process has in memory, in bytes, as the kernel of Linux counts
-// it.
-type Memory struct {
-	Resident  int64 `json:"resident"`
-	Anonymous int64 `json:"anonymous"` // of that, what is no mapped file
-	Peak      int64 `json:"peak"`      // resident at most so far
-}
-
 // Memory returns what the node's process has in memory.
-func (n *Node) Memory() (Memory, error) {
+func (n *Node) Memory() (site.Memory, error) {
 	p, _ := n.process()
 	if p == nil {
-		return Memory{}, fmt.Errorf("node %s does not run", n.name)
+		return site.Memory{}, fmt.Errorf("node %s does not run", n.name)
 	}
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid))
-	status := string(content)
-	return Memory{kibibytes(status, "VmRSS:"), kibibytes(status, "RssAnon:"), kibibytes(status, "VmHWM:")}, err
+	return site.MemoryOf(p.Pid)
 }
 
 // Metrics returns the samples of the node's metrics.
@@ -166,18 +153,6 @@ func (n *Node) Metrics(ctx context.Context) (site.Metrics, error) {
 		return nil, err
 	}
 	return site.Scrape(ctx, socket)
-}
-
-// kibibytes finds a line like "VmHWM:   12345 kB" and returns bytes, 0 if there is
-// none.
-func kibibytes(status, name string) int64 {
-	for line := range strings.Lines(status) {
-		if value, ok := strings.CutPrefix(line, name); ok {
-			n, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
-			return n << 10
-		}
-	}
-	return 0
 }
 
 // SameState waits, for a minute at most, until every node that runs answers the
