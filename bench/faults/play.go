@@ -95,35 +95,18 @@ func (p *play) act(ctx context.Context) error {
 
 // prepare makes a token, the clients, and what they begin with.
 func (p *play) prepare(ctx context.Context) error {
-	var token struct{ Token string }
-	var collection struct{ UUID string }
-	for _, c := range []struct {
-		out  any
-		what string
-		more []string
-	}{{&token, "token", []string{"--role", "writer"}}, {&collection, "collection", nil}} {
-		tries := 0
-		err := lab.Until(ctx, func(ctx context.Context) error { // on a busy machine leadership changes without any fault
-			tries++
-			args := append([]string{c.what, "create", fmt.Sprint("faults", tries), "--format", "json"}, c.more...)
-			out, err := p.lab.Nodes()[0].Command(ctx, args...)
-			if err != nil {
-				return err
-			}
-			return json.Unmarshal(out, c.out)
-		})
-		if err != nil {
-			return err
-		}
+	token, collection, err := p.lab.ForHost(ctx)
+	if err != nil {
+		return err
 	}
-	p.collection = collection.UUID
+	p.collection = collection
 	for number := range p.number {
 		c := &client{
 			world: p.world, history: p.history, number: number, think: thinking,
 			rng: rand.New(rand.NewPCG(p.seed, uint64(number))),
 		}
 		for _, n := range p.lab.Nodes() {
-			c.apis, c.names = append(c.apis, site.NewAPI(n.URL(), token.Token)), append(c.names, n.Name())
+			c.apis, c.names = append(c.apis, site.NewAPI(n.URL(), token)), append(c.names, n.Name())
 		}
 		p.clients = append(p.clients, c)
 	}

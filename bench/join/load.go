@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -30,26 +29,13 @@ type load struct {
 
 // newLoad makes a token, a collection and a bundle for each writer.
 func newLoad(ctx context.Context, i *lab.Lab, writers int) (*load, error) {
-	var token struct{ Token string }
-	var collection struct{ UUID string }
-	for _, c := range []struct {
-		out  any
-		args []string
-	}{
-		{&token, []string{"token", "create", "bench", "--role", "writer", "--format", "json"}},
-		{&collection, []string{"collection", "create", "bench", "--format", "json"}},
-	} {
-		out, err := i.Nodes()[0].Command(ctx, c.args...)
-		if err == nil {
-			err = json.Unmarshal(out, c.out)
-		}
-		if err != nil {
-			return nil, err
-		}
+	token, collection, err := i.ForHost(ctx)
+	if err != nil {
+		return nil, err
 	}
-	l := &load{collection: collection.UUID, stop: func() {}}
+	l := &load{collection: collection, stop: func() {}}
 	for _, n := range i.Nodes() {
-		l.apis = append(l.apis, site.NewAPI(n.URL(), token.Token))
+		l.apis = append(l.apis, site.NewAPI(n.URL(), token))
 	}
 	for k := range writers {
 		b, err := l.apis[0].CreateBundle(ctx, l.collection, fmt.Sprintf("b%d", k))

@@ -3,7 +3,6 @@ package lab_test
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -62,20 +61,12 @@ type host struct {
 
 func newHost(t *testing.T, l *lab.Lab) *host {
 	t.Helper()
-	h := &host{l: l, acked: map[int]string{}}
-	var made struct{ Token, UUID string }
-	for _, args := range [][]string{{"token", "create", "host", "--role", "writer"}, {"collection", "create", "c"}} {
-		out, err := l.Nodes()[0].Command(t.Context(), append(args, "--format", "json")...)
-		if err == nil {
-			err = json.Unmarshal(out, &made)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	token, collection, err := l.ForHost(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	h.token = made.Token
-	var err error
-	h.at(t, l.Nodes()[0], func(a *site.API) { h.bundle, err = a.CreateBundle(t.Context(), made.UUID, "b") })
+	h := &host{l: l, token: token, acked: map[int]string{}}
+	h.at(t, l.Nodes()[0], func(a *site.API) { h.bundle, err = a.CreateBundle(t.Context(), collection, "b") })
 	if err != nil {
 		t.Fatal(err)
 	}

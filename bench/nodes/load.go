@@ -60,29 +60,16 @@ type writer struct {
 
 // newLoad makes a token, a collection and a bundle for each writer.
 func newLoad(ctx context.Context, i *lab.Lab, writers int) (*load, error) {
-	var token struct{ Token string }
-	var collection struct{ UUID string }
-	for _, c := range []struct {
-		out  any
-		args []string
-	}{
-		{&token, []string{"token", "create", "bench", "--role", "writer", "--format", "json"}},
-		{&collection, []string{"collection", "create", "bench", "--format", "json"}},
-	} {
-		out, err := i.Nodes()[0].Command(ctx, c.args...)
-		if err == nil {
-			err = json.Unmarshal(out, c.out)
-		}
-		if err != nil {
-			return nil, err
-		}
+	token, collection, err := i.ForHost(ctx)
+	if err != nil {
+		return nil, err
 	}
 	l := &load{within: 2 * time.Second}
 	for _, n := range i.Nodes() {
-		l.apis = append(l.apis, site.NewAPI(n.URL(), token.Token))
+		l.apis = append(l.apis, site.NewAPI(n.URL(), token))
 	}
 	for k := range writers {
-		b, err := l.apis[k%len(l.apis)].CreateBundle(ctx, collection.UUID, fmt.Sprintf("b%d", k))
+		b, err := l.apis[k%len(l.apis)].CreateBundle(ctx, collection, fmt.Sprintf("b%d", k))
 		if err != nil {
 			return nil, err
 		}
