@@ -25,10 +25,11 @@ type disk struct {
 	applied func() uint64 // up to where the log is applied; set before raft runs
 	bound   atomic.Uint64 // up to where what is applied may be dropped; 0: anywhere
 
-	hanging atomic.Int32  // writes that take longer than limit
-	changed chan struct{} // has an element after hanging changed
-	served  atomic.Bool   // raft's goroutines write, and nobody else
-	broken  chan struct{} // closed when a goroutine of raft was ended
+	hanging atomic.Int32              // writes that take longer than limit
+	since   atomic.Pointer[time.Time] // the last of them began
+	changed chan struct{}             // has an element after hanging changed
+	served  atomic.Bool               // raft's goroutines write, and nobody else
+	broken  chan struct{}             // closed when a goroutine of raft was ended
 	breaks  sync.Once
 }
 
@@ -53,7 +54,11 @@ func (d *disk) stalled() bool { return d.hanging.Load() > 0 }
 
 // timed carries out a write and minds how long it takes.
 func (d *disk) timed(what string, write func() error) error {
-	timer := time.AfterFunc(d.limit, func() { d.count(1) })
+	began := time.Now()
+	timer := time.AfterFunc(d.limit, func() {
+		d.since.Store(&began)
+		d.count(1)
+	})
 	defer func() {
 		if !timer.Stop() {
 			d.count(-1)

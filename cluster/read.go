@@ -128,14 +128,26 @@ func (n *Node) readLocal(stale bool) (uint64, bool, error) {
 	if n.removed() {
 		return 0, false, errRemoved
 	}
-	if n.maxStale > 0 && n.raft.State() != raft.Leader {
-		at := n.raft.LastContact()
-		if at.IsZero() || time.Since(at) > n.maxStale {
+	if n.maxStale > 0 {
+		at, current := n.heard()
+		if !current && time.Since(at) > n.maxStale {
 			return 0, false, bundle.Errorf(bundle.KindUnavailable,
 				"this node has not heard of a leader for longer than %v and may be behind; ask another one", n.maxStale)
 		}
 	}
 	return n.fsm.position().index, stale, nil
+}
+
+// heard returns when this node heard of a leader last, or that it is one. Raft on
+// a leader whose disk hangs cannot say that another leads by now.
+func (n *Node) heard() (at time.Time, leads bool) {
+	if n.raft.State() != raft.Leader {
+		return n.raft.LastContact(), false
+	}
+	if since := n.store.since.Load(); since != nil && n.store.stalled() && n.otherVoters() > 0 {
+		return *since, false
+	}
+	return time.Time{}, true
 }
 
 // leaderIndex returns what a read at level must wait for, if this node leads;

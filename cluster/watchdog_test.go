@@ -50,6 +50,34 @@ func TestLeaderWhoseDiskHangsMakesRoom(t *testing.T) {
 	old.MustPut("key", "through the old one")
 }
 
+// Raft on a leader whose disk hangs says that it leads for as long as that lasts and
+// nobody tells it better.
+func TestLeaderWhoseDiskHangsShowsNothingThatIsTooOld(t *testing.T) {
+	t.Parallel()
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3, Configure: func(_ *clustertest.Node, config *cluster.Config) {
+		config.DiskStall, config.MaxStaleness = 300*time.Millisecond, 3*time.Second
+	}})
+	old := c.Leader()
+	old.MustPut("key", "before")
+	old.Disk().Freeze()
+	hangs := make(chan error, 1)
+	go func() { hangs <- old.Put(within(t, time.Minute), "other", "x") }()
+	c.Isolate(old)
+	for _, level := range []cluster.Level{cluster.Local, cluster.Consistent} {
+		c.Eventually("it refuses", func() bool {
+			_, _, err := old.Get(within(t, time.Minute), level, "key")
+			return bundle.IsKind(err, bundle.KindUnavailable)
+		})
+	}
+	old.Disk().Thaw()
+	c.Heal()
+	<-hangs // whatever became of it
+	c.Eventually("it answers", func() bool {
+		got, _, err := old.Get(within(t, time.Minute), cluster.Local, "key")
+		return err == nil && got == "before"
+	})
+}
+
 // Without the watchdog the instance is down for as long as the disk hangs.
 func TestWithoutTheWatchdogAHangingDiskKeepsTheLead(t *testing.T) {
 	t.Parallel()
