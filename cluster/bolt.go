@@ -77,6 +77,19 @@ func checkLog(store *raftboltdb.BoltStore, path string, at position) (s logState
 	return s, nil
 }
 
+// dropReplaced drops the log of a node that was killed when it had installed a copy
+// of the catalog: then the log ends before it, and may hold what was never committed.
+func (s *logState) dropReplaced(store raft.LogStore, at position) error {
+	if s.last >= at.index {
+		return nil
+	}
+	if err := store.DeleteRange(s.first, s.last); err != nil {
+		return fmt.Errorf("drop the log that a copy of the catalog replaced: %w", err)
+	}
+	s.first, s.last = 0, 0
+	return nil
+}
+
 // logBytes is the part of raft.db that is in use, or 0 if that is unknown.
 func (n *Node) logBytes() int64 {
 	info, err := os.Stat(n.path)

@@ -168,11 +168,8 @@ func (n *Node) start(config Config) (err error) {
 	if err != nil {
 		return err
 	}
-	if log.last < n.fsm.position().index { // the node was killed when it had installed a copy
-		if err := n.store.DeleteRange(log.first, log.last); err != nil {
-			return fmt.Errorf("drop the log that a copy of the catalog replaced: %w", err)
-		}
-		log.first, log.last = 0, 0
+	if err := log.dropReplaced(n.store, n.fsm.position()); err != nil {
+		return err
 	}
 	n.trail.seed(log.first, log.last, n.logBytes())
 	// An entry may have 512 KiB, so the cache can grow to 64 MiB.

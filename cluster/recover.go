@@ -64,9 +64,12 @@ func Recover(dir string, catalog StateMachine, id string) (err error) {
 		}
 		return bundle.Errorf(bundle.KindInvalid, "%s is one of the members; a node that is recovered needs an id that none of them knows", id)
 	}
+	if err := r.log.dropReplaced(r.store, r.at); err != nil {
+		return err
+	}
 	// The term first: an entry of a term that the node does not know would be
 	// taken for damage. A higher term alone harms nobody.
-	term := max(r.term, r.lastTerm) + 1
+	term := max(r.log.term, r.lastTerm) + 1
 	if err := r.store.SetUint64([]byte(keyCurrentTerm), term); err != nil {
 		return fmt.Errorf("write %s: %w", r.path, err)
 	}
@@ -108,8 +111,8 @@ type remains struct {
 	path           string // of raft.db
 	store          *raftboltdb.BoltStore
 	at             position // of the catalog
-	term           uint64   // that the node has seen
-	last, lastTerm uint64   // of the last entry
+	log            logState
+	last, lastTerm uint64 // of the last entry
 	members        raft.Configuration
 }
 
@@ -138,7 +141,7 @@ func (r *remains) read() error {
 	if err != nil {
 		return err
 	}
-	r.term, r.last, r.lastTerm = log.term, r.at.index, r.at.term
+	r.log, r.last, r.lastTerm = log, r.at.index, r.at.term
 	if r.members, err = decodeConfiguration(r.at.conf); err != nil {
 		return err
 	}

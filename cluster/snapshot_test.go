@@ -293,12 +293,21 @@ func TestACopyReplacesTheLogBelowIt(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again := startNode(t, dir)
-	gone("started again", again)
-	if got, want := again.book.lines(t), source.book.lines(t); got != want {
-		t.Errorf("the state is %q", got)
+	recovered := copyDir(t, dir)
+	if err := recoverNode(t, recovered, "n1-2"); err != nil {
+		t.Fatal(err)
 	}
-	again.propose(t, "works")
+	for what, again := range map[string]*testNode{
+		"started again": startNode(t, dir),
+		"recovered":     startNode(t, recovered, func(c *Config) { c.ID, c.Bootstrap = "n1-2", false }),
+	} {
+		again.waitLeader(t)
+		gone(what, again)
+		if got, want := again.book.lines(t), source.book.lines(t); got != want {
+			t.Errorf("%s, the state is %q", what, got)
+		}
+		again.propose(t, "works")
+	}
 }
 
 func TestUnreadableMembersAreAnError(t *testing.T) {
