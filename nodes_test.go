@@ -49,7 +49,7 @@ func inviteTo(t *testing.T, inst *blockstored.Instance) string {
 // leaders, or any if none is named, leads.
 func awaitNodes(t *testing.T, inst *blockstored.Instance, n int, leaders ...string) api.ClusterStatus {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -310,7 +310,7 @@ func TestNodeThatStartsAloneServesWhatItHas(t *testing.T) {
 // readyz asks until the answer is want, for a while.
 func readyz(t *testing.T, inst *blockstored.Instance, want int) (code int) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); code != want && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(60 * time.Second); code != want && time.Now().Before(deadline); {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, inst.Addresses().API+"/readyz", nil)
 		if err != nil {
 			t.Fatal(err)

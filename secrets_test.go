@@ -272,7 +272,7 @@ func (o *observed) peerWith() {
 	if _, err := other.Accept(ctx, invitation.Token[:len(invitation.Token)-4], "cut", all); err == nil {
 		o.t.Error("a part of an invitation was taken")
 	}
-	tick, deadline := time.NewTicker(20*time.Millisecond), time.After(20*time.Second)
+	tick, deadline := time.NewTicker(20*time.Millisecond), time.After(60*time.Second)
 	defer tick.Stop()
 	for {
 		sync, err := other.SyncStatus(ctx)

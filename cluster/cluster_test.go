@@ -153,7 +153,7 @@ func TestLeaderWithoutQuorumStopsAcknowledging(t *testing.T) {
 	for _, n := range c.Followers(a) {
 		n.Kill()
 	}
-	if err := a.Put(within(t, 20*time.Second), "lonely", "x"); !bundle.IsKind(err, bundle.KindUnavailable) {
+	if err := a.Put(within(t, time.Minute), "lonely", "x"); !bundle.IsKind(err, bundle.KindUnavailable) {
 		t.Errorf("put: %v", err)
 	}
 	<-ended
@@ -169,7 +169,7 @@ func TestIsolatedLeaderIsReplacedAndForgetsWhatItDidNotCommit(t *testing.T) {
 	others := c.Followers(old)
 	c.Isolate(old)
 	lost := make(chan error, 1)
-	go func() { lost <- old.Put(within(t, 20*time.Second), "key", "isolated") }()
+	go func() { lost <- old.Put(within(t, time.Minute), "key", "isolated") }()
 	next := c.LeaderAmong(others...)
 	next.MustPut("key", "majority")
 	if err := <-lost; !bundle.IsKind(err, bundle.KindUnavailable) {

@@ -41,7 +41,7 @@ func TestRefusalsAndResultsAreTheSameFromEveryNode(t *testing.T) {
 	} {
 		var want catalog.Result
 		for i, n := range c.Nodes() {
-			got, err := n.Live().Propose(within(t, 20*time.Second), cmd)
+			got, err := n.Live().Propose(within(t, time.Minute), cmd)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -63,7 +63,7 @@ func TestWhatOneNodeAcknowledgedEveryNodeReads(t *testing.T) {
 		writer.MustPut("key", value)
 		for _, level := range []cluster.Level{cluster.Consistent, cluster.Strong} {
 			for _, n := range c.Nodes() {
-				got, stale, err := n.Get(within(t, 20*time.Second), level, "key")
+				got, stale, err := n.Get(within(t, time.Minute), level, "key")
 				if err != nil || stale || got != value {
 					t.Errorf("written by %s, read %v from %s: %q, want %q (stale %v, %v)", writer.Name, level, n.Name, got, value, stale, err)
 				}
@@ -81,7 +81,7 @@ func TestReadOnANodeThatIsBehindWaits(t *testing.T) {
 	leader.MustPut("key", "x")
 	done := make(chan string, 1)
 	go func() {
-		value, _, err := behind.Get(within(t, 20*time.Second), cluster.Consistent, "key")
+		value, _, err := behind.Get(within(t, time.Minute), cluster.Consistent, "key")
 		if err != nil {
 			t.Error(err)
 		}
@@ -112,25 +112,25 @@ func TestReadsWithoutALeader(t *testing.T) {
 	c.Isolate(c.Node(2))
 	c.Isolate(c.Node(3))
 	n := c.Node(3)
-	if got, stale, err := n.Get(within(t, 20*time.Second), cluster.Consistent, "key"); got != "x" || !stale || err != nil {
+	if got, stale, err := n.Get(within(t, time.Minute), cluster.Consistent, "key"); got != "x" || !stale || err != nil {
 		t.Errorf("consistent: %q, stale %v, %v", got, stale, err)
 	}
 	if got, stale, err := n.Get(t.Context(), cluster.Local, "key"); got != "x" || stale || err != nil {
 		t.Errorf("local: %q, stale %v, %v", got, stale, err)
 	}
-	if _, _, err := n.Get(within(t, 20*time.Second), cluster.Strong, "key"); !bundle.IsKind(err, bundle.KindUnavailable) {
+	if _, _, err := n.Get(within(t, time.Minute), cluster.Strong, "key"); !bundle.IsKind(err, bundle.KindUnavailable) {
 		t.Errorf("strong: %v", err)
 	}
 	for _, level := range []cluster.Level{cluster.Local, cluster.Consistent} {
 		c.Eventually("a node of limited staleness refuses", func() bool {
-			_, _, err := c.Node(2).Get(within(t, 20*time.Second), level, "key")
+			_, _, err := c.Node(2).Get(within(t, time.Minute), level, "key")
 			return bundle.IsKind(err, bundle.KindUnavailable)
 		})
 	}
 	c.Heal()
 	for _, n := range c.Nodes() {
 		c.Eventually(n.Name+" reads as before", func() bool {
-			got, stale, err := n.Get(within(t, 20*time.Second), cluster.Consistent, "key")
+			got, stale, err := n.Get(within(t, time.Minute), cluster.Consistent, "key")
 			return got == "x" && !stale && err == nil
 		})
 	}
@@ -147,7 +147,7 @@ func TestWithoutALeaderNothingIsProposed(t *testing.T) {
 		}
 	}
 	c.Eventually("the last node knows that nobody leads", func() bool { return left.Live().Stats().Leader == "" })
-	err := left.Put(within(t, 20*time.Second), "key", "x")
+	err := left.Put(within(t, time.Minute), "key", "x")
 	e, ok := errors.AsType[*bundle.Error](err)
 	if !ok || e.Kind != bundle.KindUnavailable || e.Fields["outcome"] != "" {
 		t.Errorf("got %#v", err)
@@ -198,7 +198,7 @@ func TestWritersThroughAllNodesOutliveTheirLeaders(t *testing.T) {
 				}
 				key := fmt.Sprintf("%s/%d", n.Name, acknowledged[i].Load())
 				// A node that stops refuses; what it refused is written again.
-				if n.Put(within(t, 20*time.Second), key, "x") == nil {
+				if n.Put(within(t, time.Minute), key, "x") == nil {
 					acknowledged[i].Add(1)
 				}
 			}
@@ -237,7 +237,7 @@ func TestForwardedCommandOutlivesItsLeader(t *testing.T) {
 		c.Cut(other, leader)
 	}
 	done := make(chan error, 1)
-	go func() { done <- n.Put(within(t, 20*time.Second), "key", "x") }()
+	go func() { done <- n.Put(within(t, time.Minute), "key", "x") }()
 	leader.Kill()
 	c.Heal()
 	if err := <-done; err != nil {
@@ -254,10 +254,10 @@ func TestRemovedNodeIsRefused(t *testing.T) {
 	leader := c.Leader()
 	n := c.Followers(leader)[0]
 	n.MustPut("before", "x")
-	if err := leader.Live().Remove(within(t, 20*time.Second), n.ID()); err != nil {
+	if err := leader.Live().Remove(within(t, time.Minute), n.ID()); err != nil {
 		t.Fatal(err)
 	}
-	err := n.Put(within(t, 20*time.Second), "after", "x")
+	err := n.Put(within(t, time.Minute), "after", "x")
 	if !bundle.IsKind(err, bundle.KindForbidden) && !bundle.IsKind(err, bundle.KindUnavailable) {
 		t.Errorf("got %v", err)
 	}

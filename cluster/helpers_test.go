@@ -91,7 +91,7 @@ func (n *testNode) stop(t testing.TB) {
 
 func (n *testNode) waitLeader(t testing.TB) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	if err := n.WaitLeader(ctx); err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func (n *testNode) waitLeader(t testing.TB) {
 
 func (n *testNode) propose(t testing.TB, text string) uint64 {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	r, err := n.proposeData(ctx, []byte(text))
 	if err != nil {
@@ -112,7 +112,7 @@ func (n *testNode) propose(t testing.TB, text string) uint64 {
 // eventually polls until ok, which has no channel to wait on.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(60 * time.Second)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -151,7 +151,7 @@ func TestJoinRefuses(t *testing.T) {
 	c := clustertest.Start(t, clustertest.Options{Nodes: 2, Configure: patient})
 	a, b := c.Node(1), c.Node(2)
 	leader := c.Leader()
-	ctx := within(t, 20*time.Second)
+	ctx := within(t, time.Minute)
 	for what, r := range map[string]struct {
 		id, address string
 		kind        bundle.Kind
@@ -210,7 +210,7 @@ func TestLeadershipIsHandedToWhomTheOperatorNames(t *testing.T) {
 		leader := c.Leader()
 		next := c.Followers(leader)[0]
 		leader.MustPut("by", leader.Name)
-		if err := leader.Live().TransferLeadership(within(t, 20*time.Second), next.ID()); err != nil {
+		if err := leader.Live().TransferLeadership(within(t, time.Minute), next.ID()); err != nil {
 			lost.Add(1) // the other was not quick enough, and the first leads on
 			continue
 		}

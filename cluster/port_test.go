@@ -22,7 +22,7 @@ func TestNodeWithoutPortGetsOne(t *testing.T) {
 	a := startNode(t, dir, func(c *Config) { c.Listener = listen(t) })
 	eventually(t, "its address is corrected", func() bool { return a.Stats().Members[0].Address == string(a.self) })
 	b := startNode(t, t.TempDir(), func(c *Config) { c.ID, c.Bootstrap, c.Listener = "n2-1", false, listen(t) })
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	if err := a.AddVoter(ctx, "n2-1", string(b.self)); err != nil {
 		t.Fatal(err)

@@ -50,7 +50,7 @@ func layerOf(t *testing.T, id string, security *TLS, others map[raft.ServerID]st
 // reaches returns what node answered, or the error of connecting to it.
 func reaches(t *testing.T, from *netLayer, id raft.ServerID, s streamKind) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	conn, err := from.reach(ctx, id, s)
 	if err != nil {

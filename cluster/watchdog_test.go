@@ -24,7 +24,7 @@ func TestLeaderWhoseDiskHangsMakesRoom(t *testing.T) {
 	old.Live().WhileLeader(func(ctx context.Context, _ cluster.Leader) { <-ctx.Done(); close(ended) })
 	old.Disk().Freeze()
 	hangs := make(chan error, 1)
-	go func() { hangs <- old.Put(within(t, 20*time.Second), "other", "x") }()
+	go func() { hangs <- old.Put(within(t, time.Minute), "other", "x") }()
 	<-ended
 	next := c.LeaderAmong(c.Followers(old)...)
 	next.MustPut("key", "after")
@@ -105,7 +105,7 @@ func TestStalledDiskOfTheOnlyVoterEndsNothing(t *testing.T) {
 	work := <-works
 	n.Disk().Freeze()
 	done := make(chan error, 1)
-	go func() { done <- n.Put(within(t, 20*time.Second), "key", "x") }()
+	go func() { done <- n.Put(within(t, time.Minute), "key", "x") }()
 	c.Eventually("the stall shows", func() bool { return n.Live().Stats().DiskStalled })
 	n.Disk().Thaw()
 	if err := <-done; err != nil {
@@ -133,7 +133,7 @@ func TestLeaderGoesOnWhenNobodyTookOver(t *testing.T) {
 	}
 	old.Disk().Freeze()
 	done := make(chan error, 1)
-	go func() { done <- old.Put(within(t, 20*time.Second), "key", "x") }()
+	go func() { done <- old.Put(within(t, time.Minute), "key", "x") }()
 	if got := <-terms; got != 0 {
 		t.Errorf("the leader's work began again in term %d", got)
 	}

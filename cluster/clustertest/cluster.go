@@ -13,7 +13,7 @@ import (
 )
 
 // patience is how long helpers wait for what must happen.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // Options say what to start. The zero value is one node over plain TCP.
 type Options struct {
