@@ -74,13 +74,14 @@ func TestNothingIsFoundUnderAnyKindOfFault(t *testing.T) {
 	}
 }
 
-// TestReadsThatAskNobodyAreNoticed builds a program whose reads at every level
-// show what the node has, and puts a slow network around one node: what others
-// were told is not there yet then.
+// TestReadsThatAskNobodyAreNoticed builds a program whose API shows what the node
+// has, whatever level is asked for, and puts a slow network around one node: what
+// others were told is not there yet then.
 func TestReadsThatAskNobodyAreNoticed(t *testing.T) {
 	needLab(t)
-	const barrier = "ReadBarrier(ctx context.Context, level Level) (index uint64, stale bool, err error) {\n"
-	defect := variant{"cluster/read.go", map[string]string{barrier: barrier + "\tlevel = Local\n"}}
+	defect := variant{"rest/exchange.go", map[string]string{
+		"index, stale, err := read(x.r.Context(), level)": "_ = read\n\tindex, stale, err := x.read(x.r.Context(), \"local\")",
+	}}
 	defective, err := defect.build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
