@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"errors"
+	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -159,7 +161,7 @@ func TestWhatIsNoNodeIsNotRecovered(t *testing.T) {
 }
 
 func TestANodeThatQuitsLeadsNothing(t *testing.T) {
-	reason := errors.New("another generation began")
+	reason := bundle.Errorf(bundle.KindConflict, "another generation began: %w", &fs.PathError{Op: "read", Path: "/var/lib/node", Err: errors.New("gone")})
 	told := make(chan error, 1)
 	n := startNode(t, t.TempDir(), func(c *Config) { c.OnFatal = func(err error) { told <- err } })
 	n.Quit(reason)
@@ -171,6 +173,10 @@ func TestANodeThatQuitsLeadsNothing(t *testing.T) {
 	}
 	if n.Leads() {
 		t.Error("it leads")
+	}
+	// Who asks whether it is ready hears why it is not, and no paths.
+	if got := n.Unready(); len(got) != 1 || !strings.HasSuffix(got[0].Detail, ": another generation began") {
+		t.Errorf("%+v", got)
 	}
 }
 

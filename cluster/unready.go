@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/blockstored/blockstored/bundle"
 )
 
 // Reason is why a node should get no requests.
@@ -33,8 +35,12 @@ func (n *Node) Unready() []Reason {
 	switch err := n.stopped(); {
 	case errors.Is(err, errRemoved):
 		return []Reason{{Name: ReasonRemoved, Detail: errRemoved.Message}}
-	case err != nil:
-		return []Reason{{Name: ReasonStopped, Detail: err.Error()}}
+	case err != nil: // anybody may ask for the reason, and a fault names paths
+		detail := err.Error()
+		if e, ok := errors.AsType[*bundle.Error](err); ok {
+			detail = e.Brief()
+		}
+		return []Reason{{Name: ReasonStopped, Detail: detail}}
 	}
 	var out []Reason
 	if at := n.leaving.Load(); at != nil {

@@ -40,7 +40,8 @@ func getReady(x *exchange) error {
 	var reasons []Reason
 	switch err := x.catalogAnswers(x.r.Context()); {
 	case err != nil:
-		reasons = []Reason{{Name: "catalog", Detail: "the catalog does not answer: " + err.Error()}}
+		x.log.Warn("rest: the catalog does not answer", "error", err) // which names paths: not for anybody
+		reasons = []Reason{{Name: "catalog", Detail: "the catalog does not answer; the node's log says why"}}
 	case x.cfg.Unready != nil:
 		reasons = x.cfg.Unready()
 	}
