@@ -228,9 +228,7 @@ func TestWritersThroughAllNodesOutliveTheirLeaders(t *testing.T) {
 // Who waits on a follower while the leader dies gets an answer, not an error.
 func TestForwardedCommandOutlivesItsLeader(t *testing.T) {
 	t.Parallel()
-	c := clustertest.Start(t, clustertest.Options{Nodes: 3, Configure: func(_ *clustertest.Node, config *cluster.Config) {
-		config.HeartbeatTimeout, config.ElectionTimeout = time.Second, time.Second
-	}})
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3, Configure: patient}) // commands wait for a leader for longer, too
 	leader := c.Leader()
 	n := c.Followers(leader)[0]
 	for _, other := range c.Followers(leader) { // what the leader takes is not committed

@@ -81,12 +81,15 @@ func TestLeaderWhoseDiskHangsShowsNothingThatIsTooOld(t *testing.T) {
 // Without the watchdog the instance is down for as long as the disk hangs.
 func TestWithoutTheWatchdogAHangingDiskKeepsTheLead(t *testing.T) {
 	t.Parallel()
-	c := clustertest.Start(t, clustertest.Options{Nodes: 3, Configure: stallAfter(time.Hour)})
+	c := clustertest.Start(t, clustertest.Options{Nodes: 3, Configure: func(n *clustertest.Node, config *cluster.Config) {
+		patient(n, config)
+		config.DiskStall = time.Hour
+	}})
 	old := c.Leader()
 	old.Disk().Freeze()
 	n := c.Followers(old)[0]
 	// More than any election takes.
-	if err := n.Put(within(t, 3*time.Second), "key", "x"); err == nil {
+	if err := n.Put(within(t, 8*time.Second), "key", "x"); err == nil {
 		t.Error("a leader whose disk hangs committed")
 	}
 	if got := n.Live().Stats().Leader; got != old.ID() {
