@@ -2,13 +2,9 @@ package blockstored_test
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +14,6 @@ import (
 	"github.com/blockstored/blockstored"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/client"
-	"github.com/blockstored/blockstored/cluster"
 	"github.com/blockstored/blockstored/storage/s3/s3test"
 )
 
@@ -141,37 +136,13 @@ func TestNodeThatJoinsAnswersProbes(t *testing.T) {
 	s := s3test.Start(t)
 	bucket := s.NewBucket()
 	one := open(t, nodeConfig(t, s, bucket, "n1"))
-	var at []net.Listener
-	for range 3 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		at = append(at, ln)
-	}
-	for _, ln := range at[1:] {
-		if err := ln.Close(); err != nil {
-			t.Fatal(err)
-		}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
 	cfg := nodeConfig(t, s, bucket, "n2")
-	cfg.Listener, cfg.Cluster.Listen = at[0], at[1].Addr().String()
-	w, err := cluster.AskToJoin(t.Context(), cluster.Newcomer{
-		Token: inviteTo(t, one), Node: "n2-0badcafe", Address: at[2].Addr().String(),
-		Storage: fmt.Sprintf("bucket %s at %s, prefix %q", bucket, s.Endpoint, ""),
-	}, nil, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := json.Marshal(w)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range map[string][]byte{"node": []byte("n2-0badcafe"), "welcome.json": answer} {
-		if err := os.WriteFile(filepath.Join(cfg.Data, name), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	cfg.Listener, cfg.Cluster.Listen = ln, freeAddress(t)
+	welcome(t, one, cfg, freeAddress(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	opened := make(chan error, 1)
@@ -182,7 +153,7 @@ func TestNodeThatJoinsAnswersProbes(t *testing.T) {
 		}
 		opened <- err
 	}()
-	base := "http://" + at[0].Addr().String()
+	base := "http://" + ln.Addr().String()
 	awaitReason(t, base, "joining")
 	if resp, body := look(t, base+"/livez"); resp.StatusCode != http.StatusOK || body != "ok\n" {
 		t.Errorf("/livez: %d %s", resp.StatusCode, body)

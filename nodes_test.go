@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/blockstored/blockstored"
 	"github.com/blockstored/blockstored/api"
+	"github.com/blockstored/blockstored/bench/site"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/client"
 	"github.com/blockstored/blockstored/cluster"
@@ -34,6 +34,39 @@ func nodeConfig(t *testing.T, s *s3test.Server, bucket, name string) blockstored
 		Endpoint: s.Endpoint, Bucket: bucket, Region: "us-east-1", AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey,
 	}
 	return cfg
+}
+
+// freeAddress is an address of this machine that a node can come back to.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	address, err := site.FreeAddress(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address
+}
+
+// welcome has a node let cfg's in, at an address, and leaves its data folder as a
+// crash does right after the answer.
+func welcome(t *testing.T, inst *blockstored.Instance, cfg blockstored.Config, address string) {
+	t.Helper()
+	id := cfg.Cluster.Node + "-0badcafe"
+	w, err := cluster.AskToJoin(t.Context(), cluster.Newcomer{
+		Token: inviteTo(t, inst), Node: id, Address: address,
+		Storage: fmt.Sprintf("bucket %s at %s, prefix %q", cfg.Storage.S3.Bucket, cfg.Storage.S3.Endpoint, ""),
+	}, nil, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := json.Marshal(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{"node": []byte(id), "welcome.json": answer} {
+		if err := os.WriteFile(filepath.Join(cfg.Data, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func inviteTo(t *testing.T, inst *blockstored.Instance) string {
@@ -227,30 +260,8 @@ func TestNodeThatWasKilledWhileItJoinedGoesOn(t *testing.T) {
 	bucket := s.NewBucket()
 	one := open(t, nodeConfig(t, s, bucket, "n1"))
 	cfg := nodeConfig(t, s, bucket, "n2")
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.Cluster.Listen = ln.Addr().String()
-	if err := ln.Close(); err != nil {
-		t.Fatal(err)
-	}
-	w, err := cluster.AskToJoin(t.Context(), cluster.Newcomer{
-		Token: inviteTo(t, one), Node: "n2-0badcafe", Address: cfg.Cluster.Listen,
-		Storage: fmt.Sprintf("bucket %s at %s, prefix %q", bucket, s.Endpoint, ""),
-	}, nil, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := json.Marshal(w)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range map[string][]byte{"node": []byte("n2-0badcafe"), "welcome.json": answer} {
-		if err := os.WriteFile(filepath.Join(cfg.Data, name), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	cfg.Cluster.Listen = freeAddress(t)
+	welcome(t, one, cfg, cfg.Cluster.Listen)
 	alone := cfg
 	alone.Cluster.Listen = ""
 	refused(t, alone, bundle.KindInvalid, "cluster.listen")

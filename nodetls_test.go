@@ -9,7 +9,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -22,17 +21,6 @@ import (
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/storage/s3/s3test"
 )
-
-// freeAddress is an address of this machine that a node can come back to.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
 
 // shown returns the certificate that a node shows to whoever asks.
 func shown(t *testing.T, inst *blockstored.Instance) *x509.Certificate {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"github.com/blockstored/blockstored/api"
+	benchsite "github.com/blockstored/blockstored/bench/site"
 	"github.com/blockstored/blockstored/bundle"
 	"github.com/blockstored/blockstored/storage/s3/s3test"
 )
@@ -37,17 +37,14 @@ func members(t *testing.T, n int, drain time.Duration) []*member {
 	bucket := s.NewBucket()
 	var all []*member
 	for k := range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0") // a port that stays the node's when it is started again
+		at, err := benchsite.FreeAddress(t.Context()) // stays the node's when it is started again
 		if err != nil {
-			t.Fatal(err)
-		}
-		if err := ln.Close(); err != nil {
 			t.Fatal(err)
 		}
 		m := &member{program: program{t, filepath.Join(t.TempDir(), "data")}}
 		m.config = write(t, t.TempDir(), "c.yaml", fmt.Sprintf(
 			"drain: %s\ncluster: {node: n%d, listen: %q}\nstorage: {driver: s3, s3: {endpoint: %q, bucket: %s, region: us-east-1, access_key_id: %s, secret_access_key: %s}}\n",
-			drain, k+1, ln.Addr(), s.Endpoint, bucket, s.AccessKeyID, s.SecretAccessKey))
+			drain, k+1, at, s.Endpoint, bucket, s.AccessKeyID, s.SecretAccessKey))
 		args := []string{"--config", m.config}
 		if k == 0 {
 			m.ok("init", "--config", m.config)
