@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	diskSize = 96 << 20
+	diskSize = 256 << 20 // a copy of the catalog is made only where 64 MiB stay free
 	thinking = 120 * time.Millisecond
 )
 
