@@ -93,11 +93,7 @@ func (n *Node) newcomers(ln net.Listener, welcome func(context.Context, Newcomer
 
 // readNewcomer reads a request to join, and refuses what cannot be a node.
 func readNewcomer(w http.ResponseWriter, r *http.Request) (who Newcomer, err error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxNewcomer))
-	if err == nil {
-		err = json.Unmarshal(body, &who)
-	}
-	if err != nil {
+	if err := readJSON(w, r, maxNewcomer, &who); err != nil {
 		return who, bundle.Errorf(bundle.KindInvalid, "the request to join is not understood: %w", err)
 	}
 	if err := CheckAddress(who.Address); err != nil {

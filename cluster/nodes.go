@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -225,11 +224,7 @@ func (n *Node) memberNamed(node string) (raft.Server, error) {
 // changeMember is the call of a node that was asked to change a member.
 func (s *server) changeMember(w http.ResponseWriter, r *http.Request) {
 	var c memberChange
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<10))
-	if err == nil {
-		err = json.Unmarshal(body, &c)
-	}
-	if err != nil {
+	if err := readJSON(w, r, 1<<10, &c); err != nil {
 		refuse(w, bundle.Errorf(bundle.KindInvalid, "the change of members did not arrive: %w", err))
 		return
 	}

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -94,11 +93,7 @@ func (n *Node) answerTerm(from raft.ServerID, q termQuestion) termAnswer {
 // term is the call of a leader that wants to know whether it still is one.
 func (s *server) term(w http.ResponseWriter, r *http.Request) {
 	var q termQuestion
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<10))
-	if err == nil {
-		err = json.Unmarshal(body, &q)
-	}
-	if err != nil {
+	if err := readJSON(w, r, 1<<10, &q); err != nil {
 		refuse(w, bundle.Errorf(bundle.KindInvalid, "the question for the term did not arrive: %w", err))
 		return
 	}

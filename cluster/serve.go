@@ -163,3 +163,13 @@ func refuse(w http.ResponseWriter, err error) {
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(p) // the caller finds out
 }
+
+// readJSON reads the body of a call into a value. More than limit bytes are an
+// error.
+func readJSON(w http.ResponseWriter, r *http.Request, limit int64, into any) error {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(body, into)
+}
