@@ -40,7 +40,7 @@ func TestANodeIsAddedUnderLoad(t *testing.T) {
 	}
 }
 
-func TestOptions(t *testing.T) {
+func TestFlagsAreChecked(t *testing.T) {
 	if o, err := parse([]string{"--size", "7", "--away", "1s"}); err != nil || o.size != 7 || o.away != time.Second || o.writers != 8 {
 		t.Errorf("%+v, %v", o, err)
 	}
