@@ -15,22 +15,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"github.com/blockstored/blockstored/bench/site"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "crash:", err)
-		stop()
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(site.Main("crash", run)) }
 
 type options struct {
 	kills                       int

@@ -23,25 +23,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/blockstored/blockstored/bench/lab"
 	"github.com/blockstored/blockstored/bench/site"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "nodes:", err)
-		stop()
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(site.Main("nodes", run)) }
 
 type options struct {
 	writers       int

@@ -30,7 +30,11 @@ func (r rates) ratio() float64 {
 
 func median(of []float64) float64 {
 	sorted := slices.Sorted(slices.Values(of))
-	return sorted[len(sorted)/2]
+	half := len(sorted) / 2
+	if len(sorted)%2 == 0 {
+		return (sorted[half-1] + sorted[half]) / 2
+	}
+	return sorted[half]
 }
 
 // rate lets writers commit on one node and on three in turn.

@@ -6,7 +6,22 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 )
+
+// Main runs a command of bench with the process' arguments until it ends, or is
+// interrupted, and returns the process' exit status. What goes wrong is told on
+// standard error, behind the command's name.
+func Main(name string, run func(ctx context.Context, args []string, stdout io.Writer) error) (status int) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, name+":", err)
+		return 1
+	}
+	return 0
+}
 
 // InFolder runs fn with a temporary folder and removes the folder afterwards.
 // After a failure everything stays there, and the error says where.

@@ -18,23 +18,13 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/blockstored/blockstored/bench/site"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "twosites:", err)
-		stop()
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(site.Main("twosites", run)) }
 
 type options struct {
 	from, north, south, program string

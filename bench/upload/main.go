@@ -17,24 +17,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/blockstored/blockstored/bench/site"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "upload:", err)
-		stop()
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(site.Main("upload", run)) }
 
 type options struct {
 	size             bytesize
